@@ -13,7 +13,7 @@ Tensor Arena::take(DType dtype, std::initializer_list<int64_t> shape) {
   size_t bytes = size_of(dtype);
   for (int64_t dim : shape)
     if (__builtin_mul_overflow(bytes, dim, &bytes) || bytes > PTRDIFF_MAX)
-      throw OutOfMemory(fmt::format("out of memory: found 2^63 bytes or more, for {}", name_of(category_)));
+      throw OutOfMemory(fmt::format("out of memory: 2^63 bytes or more for {}", name_of(category_)));
   static char shape_only;
   Tensor tensor(&shape_only, dtype, shape);
   if (tensor.numel() == 0) return Tensor();

@@ -45,11 +45,11 @@ void Backend::repeat(const void* owner, uint64_t key, const std::function<void()
 void Backend::do_repeat(const void*, uint64_t, const std::function<void()>& work) { work(); }
 
 void Backend::allow_tf32() {
-  fail("precision: found \"tf32\" on the device \"{}\", expected a GPU; use \"fp32\"", name());
+  fail("precision: found \"tf32\", expected \"fp32\", because the device is \"{}\"", name());
 }
 
 void Backend::time_products(const std::string&) {
-  fail("products: found \"timed\" on the device \"{}\", expected a GPU; use \"heuristic\"", name());
+  fail("products: found \"timed\", expected \"heuristic\", because the device is \"{}\"", name());
 }
 
 void Backend::copy(Tensor to, Tensor from) {

@@ -53,8 +53,8 @@ class Backend {
   virtual ~Backend() = default;
   // Runs `work` and returns the operations that `work` called. Uploads, downloads and synchronize() are not recorded.
   std::vector<RecordedCall> record(const std::function<void()>& work);
-  // The timeline of the host thread. While the timeline records, each operation is entered in it. The host then waits
-  // for the device after each operation except upload().
+  // The timeline of the host thread. While the timeline records, every operation appears in it, and the host waits for
+  // the device after every operation except upload().
   Timeline& timeline() { return timeline_; }
 
   // "cpu", "cuda" or "dry".
@@ -214,8 +214,9 @@ class Backend {
                      bool gradient);
 
   // --- optimizers -----------------------------------------------------------------------------------------------
-  // The formulas are beside the rules in kernels/optimizer_rules.h. All slots of one call have the same dtypes, and
-  // either all of them have a master or none has one. A row, column or matrix of zeros is normalized to zeros.
+  // The formulas are beside the rules in kernels/optimizer_rules.h. All slots (OptimizerSlot) of one call have the
+  // same dtypes, and either all of them have a master or none has one. A row, column or matrix of zeros is normalized
+  // to zeros.
 
   // Slots may have any sizes and shapes.
   void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule);
@@ -233,12 +234,13 @@ class Backend {
   // out fp32[n, k] = scale^2 * sums of squares in n matrices [rows, cols]. `along` says whether there is one sum for
   // each row (k = rows), each column (k = cols) or each matrix (k = 1). A sum above largest_sum becomes largest_sum.
   void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale);
-  // Computes a factor for each row, column or matrix of n updates. factors, update_sums and gradient_sums are
-  // fp32[n, k]; normuon does not use gradient_sums. Also updates the second moments, the slots' `second`.
+  // Computes a factor for each row, column or matrix of n updates: k factors per update. factors, update_sums and
+  // gradient_sums are fp32[n, k]. If rule.normuon, gradient_sums is not used. Also updates the second moments, which
+  // are the slots' `second`.
   void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
                         Tensor gradient_sums, const AdaptRule& rule);
-  // Updates the second moments, the slots' `second`. Then divides the update by roots of the second moments, as
-  // SecondMomentRule says.
+  // Updates the second moments, which are the slots' `second`. Then divides the update by roots of the second moments,
+  // as SecondMomentRule says.
   void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, const SecondMomentRule& rule);
   // Applies the step to the weights. factors and keeps are absent or fp32[n, k], where rule.along determines k.
   void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
@@ -314,9 +316,9 @@ class Backend {
 // The CPU backend. If `threads` is 0, the number of threads is OMP_NUM_THREADS. If this variable is not set, there is
 // one thread for each logical CPU that the process may run on.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
-// The backend of GPU number `index` mod the number of GPUs. Throws Error if the build has no CUDA or lacks these
-// attention kernels, if `index` is negative, if there is no driver or no GPU, or if the GPU's compute capability is
-// below 8.0.
+// The backend of GPU number `index` mod the number of GPUs. Throws Error if the build has no CUDA or lacks the kernels
+// that `attention` selects, if `index` is negative, if there is no driver or no GPU, or if the GPU's compute capability
+// is below 8.0.
 std::unique_ptr<Backend> make_cuda_backend(int index, AttentionKernels attention = AttentionKernels::rowan);
 
 }  // namespace rowan

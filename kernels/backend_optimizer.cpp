@@ -20,9 +20,9 @@ void matrix(const char* op, const char* argument, size_t i, const Tensor& x) {
   if (x.rank != 2) fail("{}: {} of slot {}: found {}, expected [out, in]", op, argument, i, x.describe());
 }
 
-// Checks that each weight has `count` elements, or any number if count is 0, and that its master has as many. Also
-// checks that all weights have one dtype, that masters are fp32, and that either all slots have a master or none has
-// one.
+// Checks that each weight has `count` elements, or any number if count is 0, and that its master has as many elements
+// as the weight. Also checks that all weights have one dtype, that masters are fp32, and that either all slots have a
+// master or none has one.
 void values(const char* op, const Slots& slots, int64_t count) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor &weight = slots[i].weight, &master = slots[i].master;

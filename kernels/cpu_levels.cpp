@@ -48,15 +48,13 @@ std::vector<Level> compiled_levels() {
 }
 
 Level find_level(const std::string& name) {
-  std::vector<std::string> known;
   for (const Level& level : compiled_levels()) {
-    known.push_back(level.name);
     if (name != level.name) continue;
     if (!level.here)
       fail("ROWAN_ISA: found '{}', which this CPU cannot run; expected one of {}", name, join(cpu_levels()));
     return level;
   }
-  fail("ROWAN_ISA: found '{}', expected one of {}", name, join(known));
+  fail("ROWAN_ISA: found '{}', expected one of {}", name, join(cpu_levels()));
 }
 
 }  // namespace

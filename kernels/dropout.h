@@ -24,7 +24,7 @@ struct DropoutMask {
 
   ROWAN_HOST_DEVICE bool on() const { return below > 0; }
 
-  // The number of the random stream for the sample in one row of the micro-batch, at this site.
+  // The number of the random stream for this site and the sample in row `row` of the micro-batch.
   ROWAN_HOST_DEVICE uint64_t stream(int64_t row) const {
     const uint64_t low = static_cast<uint32_t>(samples[2 * row]), high = static_cast<uint32_t>(samples[2 * row + 1]);
     return (high << 32 | low) << 24 | site;

@@ -32,7 +32,7 @@ inline int64_t attention_owners(const AttentionShape& s, int64_t multiprocessors
 // --- symmetric products (kernels/cuda/symmetric.cu) ---
 // The number of rows in a strip of a symmetric result [n, n]. Each strip is one product, which ends with the strip's
 // diagonal block. Four strips save 3/8 of the FLOPs, and more strips save at most another 1/8. Strips of fewer than 256
-// rows would leave much of a GPU idle. Both limits are estimates.
+// rows would leave much of a GPU idle. The limits of four strips and of 256 rows are estimates.
 constexpr int64_t symmetric_strip(int64_t n) {
   constexpr int64_t least = 256, most_strips = 4, step = 64;
   const int64_t strips = std::min(n / least, most_strips);
@@ -54,7 +54,7 @@ inline int64_t eigen_batch(const std::vector<Tensor>& matrices, size_t begin, in
 }
 
 // --- normalized steps (kernels/cuda/optimizer_rows.cu) ---
-// The number of slots that the parameters of one launch can hold.
+// The number of slots that the kernel parameters of one launch can hold.
 constexpr int slots_per_launch = 40;
 // The bytes of shared memory that a step along rows of `cols` elements needs to run in one pass. A step along columns,
 // or with less shared memory, takes several launches, which pass values on in scratch memory.
@@ -66,7 +66,7 @@ inline int64_t staged_room(int64_t rows, int64_t cols) { return (rows * cols + s
 // The number of matrices, beginning with matrix `begin`, that are processed at once. Matrix i needs rooms[i] values of
 // scratch memory.
 inline size_t staged_batch(const std::vector<int64_t>& rooms, size_t begin) {
-  constexpr int64_t limit = int64_t{32} << 20;  // values for two or more matrices
+  constexpr int64_t limit = int64_t{32} << 20;  // values; one matrix alone may need more
   int64_t used = rooms[begin];
   size_t n = 1;
   while (begin + n < rooms.size() && n < slots_per_launch && used + rooms[begin + n] <= limit)

@@ -11,7 +11,7 @@ void add_word(std::string& text, const std::string& word) { text += (text.empty(
 
 void Backend::Operation::columns(const Tensor& x, int64_t begin, int64_t end, float limit) const {
   if (begin < 0 || end < begin || end > x.cols())
-    fail("{}: found columns [{}, {}), expected columns of x, {}", name_, begin, end, x.describe());
+    fail("{}: columns: found [{}, {}), expected a range of columns of x, {}", name_, begin, end, x.describe());
   if (!(limit > 0)) fail("{}: limit: found {}, expected more than 0", name_, limit);
 }
 
@@ -44,7 +44,7 @@ void Backend::Operation::norm(Norm kind, const char* argument, const Tensor& r, 
   rank(argument, r, 2);
   compute("weight", weight);
   compute(result, out);
-  stream(r, out, weight);
+  stream(r, result, out, weight);
   is(result, out, out.dtype, {r.dim(0), r.dim(1)});
   is("weight", weight, weight.dtype, {r.dim(1)});
   statistics(kind, mean, rstd, r.dim(0));
@@ -77,12 +77,13 @@ void Backend::Operation::statistics(Norm kind, const Tensor& mean, const Tensor&
     absent("mean", mean, "for rms");
 }
 
-void Backend::Operation::stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const {
+void Backend::Operation::stream(const Tensor& residual, const char* result, const Tensor& out,
+                                const Tensor& weight) const {
   if (residual.dtype != weight.dtype && residual.dtype != DType::f32)
     fail("{}: residual stream: found {}, expected fp32 or {} like the weight", name_, residual.describe(),
          rowan::name_of(weight.dtype));
   if (out.dtype != weight.dtype && out.dtype != residual.dtype)
-    fail("{}: result of the norm: found {}, expected the dtype of the weight, {}, or of the residual stream, {}", name_,
+    fail("{}: {}: found {}, expected the dtype of the weight, {}, or of the residual stream, {}", name_, result,
          out.describe(), rowan::name_of(weight.dtype), rowan::name_of(residual.dtype));
 }
 

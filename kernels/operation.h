@@ -104,7 +104,7 @@ class Backend::Operation {
  private:
   // Checks a product of x [N, k] and a weight whose dimension `axis` has size k.
   void times_weight(const char* argument, const Tensor& x, const Tensor& weight, int axis) const;
-  void stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const;
+  void stream(const Tensor& residual, const char* result, const Tensor& out, const Tensor& weight) const;
   void statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const;
 
   // These functions append to `operands` what determines the memory traffic: the dtype and shape of a tensor, the value

@@ -20,7 +20,7 @@ struct OptimizerSlot {
   Tensor first;       // momentum: fp32 or bf16 of the weight's size
   Tensor second;      // second moment: fp32 or bf16 of the weight's size; for adaptive_factors fp32[k], one per factor
   float scale = 1;    // shape-dependent factor of the step; with ApplyRule::scaled_decay also of the decay
-  int64_t index = 0;  // number of the slot's first element among all parameters; stochastic rounding depends on it
+  int64_t index = 0;  // index of the slot's first element among the elements of all parameters, for stochastic rounding
 
   // The tensor that holds w in the formulas below.
   const Tensor& value() const { return master.empty() ? weight : master; }
@@ -79,9 +79,10 @@ struct ProjectRule {
 };
 
 // Multiplies the update by `target`. If `rows` is set, also multiplies each row by norm^(2 * exponent), where norm is
-// the norm of the row. `columns` and `matrix` do the same for each column and for each whole matrix. An exponent of
-// -1/2 divides by the norm. eps_mode says how eps enters the norm. All norms are taken before the update is changed. If
-// clip > 0, each factor norm^(2 * exponent) is limited to [1 / clip, clip].
+// the norm of the row. `columns` multiplies each column by this power of the column's norm, and `matrix` each matrix by
+// this power of the matrix's norm. An exponent of -1/2 divides by the norm. eps_mode says how eps enters the norm. All
+// norms are taken before the update is changed. If clip > 0, each factor norm^(2 * exponent) is limited to
+// [1 / clip, clip].
 struct NormalizeRule {
   bool rows = false, columns = false, matrix = false;
   float exponent = -0.5f;
@@ -177,8 +178,8 @@ struct ApplyRule {
 };
 
 // Momentum, projection, normalization and update in one operation. The rule `momentum` gives u. If `project`, u is
-// projected by ProjectRule's formula. Then each row or column of u is divided by its norm; eps_mode, add or clamp, says
-// how eps enters the norm. Last, w = (1 - decay) w - step * slot.scale * u.
+// projected by ProjectRule's formula. Then each row or column of u is divided by its norm; eps_mode, Eps::add or
+// Eps::clamp, says how eps enters the norm. Last, w = (1 - decay) w - step * slot.scale * u.
 struct NormalizedStepRule {
   MomentumRule momentum;
   Along along = Along::row;  // row or column

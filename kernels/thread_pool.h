@@ -1,6 +1,6 @@
 // A thread pool for parallel loops with work stealing. In contrast to OpenMP, a loop does not wait for a thread that
-// starts late, because the other threads steal this thread's iterations. Idle threads spin briefly, then yield, then
-// sleep, so they leave their cores to other processes.
+// starts late, because the other threads steal the iterations of the late thread. Idle threads spin briefly, then
+// yield, then sleep, so they leave their cores to other processes.
 #pragma once
 
 #include <atomic>

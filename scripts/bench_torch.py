@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Compares the training speed of Rowan and PyTorch on this CPU: same models, batch sizes, clipping and AdamW.
 
-Needs PyTorch 2.4 or later (`pip install torch`) and a built `rowan`. The two take turns. Prints the tokens/s of both,
-and the ratio of each turn of Rowan to the turn of PyTorch before it, as median (lowest to highest). --isa limits the
-instructions of Rowan (ROWAN_ISA) and those of PyTorch, oneDNN and MKL; v4 limits only Rowan. --llmc DIR adds a row for
-llm.c with GPT-2, B=4, T=64. DIR is a checkout of llm.c with its train_gpt2 built and its starter files.
+Needs PyTorch 2.4 or later (`pip install torch`) and a built `rowan`. PyTorch and Rowan take turns. Prints the tokens/s
+of both, and the ratio of each turn of Rowan to the turn of PyTorch before it, as median (lowest to highest). --isa
+limits the instructions of Rowan (ROWAN_ISA) and those of PyTorch, oneDNN and MKL; v4 limits only Rowan. --llmc DIR adds
+a row for llm.c with GPT-2, B=4, T=64. DIR is a checkout of llm.c with its starter files and the built program
+train_gpt2.
 """
 import argparse
 import json
@@ -208,10 +209,10 @@ def main():
     parser.add_argument("--work", nargs="+", choices=WORK, default=list(WORK))
     parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
     parser.add_argument("--mode", nargs="+", choices=["eager", "compiled"], default=["eager", "compiled"])
-    parser.add_argument("--isa", choices=LIMITS, help="limit both to these instructions")
+    parser.add_argument("--isa", choices=LIMITS, help="limit Rowan and PyTorch to these instructions")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--pairs", type=int, default=3, help="turns of each")
-    parser.add_argument("--steps", type=int, default=5, help="of a turn; their median counts")
+    parser.add_argument("--pairs", type=int, default=3, help="number of turns of Rowan and of PyTorch")
+    parser.add_argument("--steps", type=int, default=5, help="steps of a turn; the median of their times counts")
     parser.add_argument("--rowan", default=str(ROOT / "build/rowan"))
     parser.add_argument("--llmc", help="a checkout of llm.c")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)

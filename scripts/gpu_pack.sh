@@ -3,10 +3,10 @@
 #
 #   scripts/gpu_pack.sh [FOLDER]            (default: gpu_pack)
 #
-# The programs contain machine code for those of sm_80, sm_89, sm_90 and sm_100 that nvcc supports. FOLDER/lib has the
-# libraries that they need, except those of CUDA, cuDNN, the C++ compiler and glibc. CUDA's runtime and cuBLASLt come
-# from the CUDA toolkit of the machine with the GPU (LD_LIBRARY_PATH). The glibc of this machine must not be newer than
-# that of the machine with the GPU.
+# The programs contain machine code for sm_80, sm_89, sm_90 and sm_100, as far as nvcc supports them. FOLDER/lib has the
+# libraries that the programs need, except the libraries of CUDA, cuDNN, the C++ compiler and glibc. CUDA's runtime and
+# cuBLASLt come from the CUDA toolkit of the machine with the GPU (LD_LIBRARY_PATH). The glibc of this machine must not
+# be newer than the glibc of the machine with the GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-gpu_pack}
@@ -15,7 +15,7 @@ command -v nvcc >/dev/null || { echo "gpu_pack: no nvcc; install the CUDA toolki
 build=build-pack generator=()
 command -v ninja >/dev/null && generator=(-G Ninja)
 architectures=$(nvcc --list-gpu-arch | sed -n 's/^compute_\(80\|89\|90\|100\)$/\1-real/p' | paste -sd';')
-# Builds without MPI. On the other machine, ranks communicate over NCCL or TCP.
+# Builds without MPI. On the machine with the GPU, ranks communicate over NCCL or TCP.
 cmake -B $build "${generator[@]}" -DROWAN_CUDA=ON -DROWAN_TESTS=ON \
   -DCMAKE_CUDA_ARCHITECTURES="$architectures" -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
   '-DCMAKE_INSTALL_RPATH=$ORIGIN/lib' >/dev/null

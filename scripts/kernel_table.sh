@@ -5,8 +5,9 @@
 #   scripts/kernel_table.sh --check    compares the table with scripts/gpu/kernels.txt
 #   scripts/kernel_table.sh --write    writes the table to scripts/gpu/kernels.txt
 #
-# --check fails if a kernel spills more bytes or takes more registers than the file says, or if the file's kernels are
-# not those of the source. Both counts depend on the compiler, so nothing is compared under another release of nvcc.
+# --check fails if a kernel spills more bytes or takes more registers than the file says, or if the file and the source
+# do not have the same kernels. The counts depend on the compiler, so nothing is compared if another release of nvcc
+# wrote the file.
 # JOBS is the number of compilers that run at once (default: one per core).
 set -euo pipefail
 cd "$(dirname "$0")/.."

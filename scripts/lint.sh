@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rules that a machine can check, such as file length, unwanted words, paths of one machine, names and formatting.
+# Checks file length, unwanted words, paths that exist on one machine only, names and formatting.
 # --strict: wrong formatting is an error, not a warning.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,9 +22,9 @@ for file in "${sources[@]}"; do
   [ "$lines" -le $max_lines ] || complain "$file has $lines lines; the limit is $max_lines: split it by job"
 done
 
-# A letter of each word is in brackets, so this file does not match itself.
+# A letter of each word is in brackets, so that the pattern does not match this line.
 if found=$(grep -nEw 'TO[D]O|FIX[M]E|X[X]X|HA[C]K' "${texts[@]}"); then
-  complain "finish it or leave it out:"$'\n'"$found"
+  complain "unfinished code, finish it or leave it out:"$'\n'"$found"
 fi
 if found=$(grep -nE 'print\(stderr|std::cerr' $(printf '%s\n' "${sources[@]}" | grep -E '^(src|kernels)/')); then
   complain "use tell() of base/console.h: a failed write to stderr must not end the program:"$'\n'"$found"
@@ -33,17 +33,17 @@ if found=$(grep -nE 'pragma omp (parallel|for|task|sections)' $(printf '%s\n' "$
   complain "use ThreadPool of kernels/thread_pool.h: idle threads of OpenMP may spin beside ours:"$'\n'"$found"
 fi
 if found=$(grep -nE '(^|[^A-Za-z0-9_.}/-])/(wor[k]|hom[e]|roo[t]|User[s])/' "${texts[@]}"); then
-  complain "paths of one machine:"$'\n'"$found"
+  complain "paths that exist on one machine only:"$'\n'"$found"
 fi
 
 if ! python3 scripts/paper_tables.py --check; then bad=1; fi
 
 if ! same=$(python3 scripts/same_names.py); then
-  complain "names in one folder clash, or ROWAN_UNITY does not compile:"$'\n'"$same"
+  complain "names in one folder clash, so ROWAN_UNITY does not compile:"$'\n'"$same"
 fi
 
 if ! absent=$(python3 scripts/named_places.py); then
-  complain "ARCHITECTURE.md names what is not there:"$'\n'"$absent"
+  complain "ARCHITECTURE.md names files or symbols that do not exist:"$'\n'"$absent"
 fi
 
 format=$(command -v clang-format-$formatter || command -v clang-format || true)

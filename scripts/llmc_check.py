@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""llm.c's printed losses, repeated by Rowan on a CPU from OpenAI's GPT-2 124M, with a verdict.
+"""Repeats two training runs of llm.c from OpenAI's GPT-2 124M with Rowan, and compares the losses with llm.c's.
 
     python3 scripts/llmc_check.py GPT2 SHARDS [--rowan build/rowan] [--out runs/llmc_check] [--device cpu]
 
@@ -10,8 +10,8 @@ folder with tinyshakespeare in GPT-2 tokens, split into training and validation 
       --out data/tinyshakespeare input.txt
 
 There are two checks. The first compares the ten losses of test_gpt2.c (one batch, ten updates; tolerance 0.01, as in
-test_gpt2.c). The second compares the run that llm.c's README.md printed in April 2024 (41 steps; validation and
-training losses, same tolerance). They take about 5 and 20 minutes on two cores. Uses only the standard library.
+test_gpt2.c). The second compares the validation and training losses that llm.c's README.md printed in April 2024 (41
+steps; same tolerance). The checks take about 5 and 20 minutes on two cores. Uses only the standard library.
 """
 import argparse
 import json

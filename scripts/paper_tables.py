@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes the published values of configs/papers/*/targets.json as tables into each README, between two marker lines.
+"""Writes the published values of configs/papers/*/targets.json as tables into the README.md beside it, between two
+marker lines.
 
     python3 scripts/paper_tables.py            # writes the tables
     python3 scripts/paper_tables.py --check    # fails if a README differs from targets.json
 
 Some papers divide a sum over n batches by n + 1. Such a value is shown as printed. The next row shows the sum divided
-by n.
-Uses only the standard library.
+by n. Uses only the standard library.
 """
 import json
 import math
@@ -66,7 +66,7 @@ def tables(targets, elsewhere):
         groups.setdefault((family, target["metric"], unit), {}).setdefault(row, {})[size] = target
     text = []
     for (family, metric, unit), rows in groups.items():
-        # The printed values of a table get as many decimals as the most precise one: JSON stores 22.60 as 22.6.
+        # All values of a table get as many decimals as the most precise of them, because JSON stores 22.60 as 22.6.
         digits = max(len(f"{t[unit]:.10g}".partition(".")[2]) for row in rows.values() for t in row.values())
         sizes = list(dict.fromkeys(size for row in rows.values() for size in row))
         head = {"gpt2": "GPT-2", "llama": "LLaMA"}.get(family.split(",")[0], family) + family[len(family.split(",")[0]):]

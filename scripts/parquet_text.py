@@ -4,8 +4,8 @@
     python3 scripts/parquet_text.py data/fineweb/raw/*.parquet | rowan tokenize --tokenizer SPEC --out DIR -
 
 The output is a gzip stream without compression (`... | zcat` shows the lines). If this program is killed, the stream
-has no proper end, so the tokenizer stops with an error and does not take a part for the whole. Files and their rows
-keep their order. A row without text, or with bytes that are not UTF-8, becomes {"text": null}, which the tokenizer
+has no proper end, and the tokenizer stops with an error instead of using an incomplete text. Files and their rows keep
+their order. A row without text, or with bytes that are not UTF-8, becomes {"text": null}, which the tokenizer
 counts as skipped. The column may have any of Arrow's string and binary types, also dictionary-encoded. Needs pyarrow
 (pip install pyarrow).
 """

@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
 """Finds names inside `namespace {` that two files of one folder define, or that a header of the folder also declares.
-Such files cannot be compiled as one (ROWAN_UNITY). Prints a line for each name and exits with 1 if there is any."""
+Such files cannot be compiled as one file (ROWAN_UNITY). Prints a line for each name, and exits with 1 if it prints
+any."""
 import collections
 import pathlib
 import re
 import sys
 
 ANONYMOUS = re.compile(r"^namespace \{$(.*?)^\}  // namespace$", re.S | re.M)
-# Definitions at the beginning of a line of formatted source. Two files may define the same alias, but no name may be
-# both an alias and a definition.
+# These patterns match at the beginning of a line of formatted source. Two files may define the same alias, but a name
+# must not be an alias in one file and something else in another.
 ALIAS = re.compile(r"using (\w+) =")
 DEFINITIONS = [
     re.compile(r"(?:template.*)?(?:struct|class|enum(?: class)?|union) (\w+)"),
     re.compile(r"(?:constexpr|const|static|inline|thread_local)\b.*?(\w+)(?:\[\w*\])?(?: =|;|\{)"),
     re.compile(r"[\w:<>,&* \[\]]+?[ &*](\w+)\("),
 ]
-# Files that scripts/cmake/unity.cmake compiles separately, except kernels/cuda_absent.cpp.
+# The names of these files are not checked, because scripts/cmake/unity.cmake compiles the files separately.
 APART = re.compile(r"/optim/stage_|/base/json\.cpp|/commands/command_line\.cpp|/comm/nccl_communicator\.cpp")
 
 rooms = collections.defaultdict(list)

@@ -27,5 +27,5 @@ for file in "${files[@]}"; do
   done=$((done + 1))
   [ $status -eq 0 ] || bad=1
 done
-echo "tidy: $done of ${#files[@]} changed sources looked at in $((SECONDS - began)) s (since ${base:0:12})"
+echo "tidy: $done of ${#files[@]} changed sources checked in $((SECONDS - began)) s (since ${base:0:12})"
 exit $bad

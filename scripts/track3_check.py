@@ -27,8 +27,9 @@ except ImportError:
 SEQUENCE, SEQUENCES, VOCABULARY = 64, 8, 256
 PUBLISHED_TARGETS = 512 * 1024
 # Settings from the logs of the entries. rule, lr, decay: optimizer, learning rate and weight decay of the blocks'
-# matrices. rates: learning rates of embedding, head and vectors. aux_decay: weight decay of these three. fall:
-# the last fractions of the run, in which the learning rates of the matrices and of the other parameters fall.
+# matrices. rates: learning rates of embedding, head and vectors. aux_decay: weight decay of these three. fall: the
+# fraction of the run at its end in which the learning rate falls, for the matrices and for the other parameters.
+# warmup: the fraction of the run in which the learning rate of the matrices rises.
 ENTRIES = {
     "muon": {"rule": "muon", "lr": 0.025, "decay": 0.05, "rates": (0.7, 0.004, 0.015), "aux_decay": 0.001, "fall": (0.7, 0.7)},
     "muon_12": {"rule": "muon", "lr": 0.035, "decay": 0.025, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (0.7, 0.7)},

@@ -21,7 +21,7 @@ def lines(items):
 
 
 def ranges(values):
-    """Runs (first, last, value) of consecutive characters with the same value, which is not 0."""
+    """Runs (first, last, value) of consecutive characters with the same value. Characters with value 0 are left out."""
     runs = []
     for code, value in values:
         if not value:

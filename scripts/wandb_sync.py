@@ -4,8 +4,9 @@
     python3 scripts/wandb_sync.py RUN... [--project NAME] [--follow] [--offline]
 
 --follow continues while the runs train, until each has reached its last step. --offline (or WANDB_MODE=offline) writes
-to ./wandb, for a later `wandb sync`. RUN/wandb.json stores the id and the last step that was sent. The next time, the
-same command sends only steps after that one, even if the run was resumed from an older one. Needs `pip install wandb`.
+to ./wandb, for a later `wandb sync`. RUN/wandb.json stores the run's id in W&B and the last step that was sent. The
+next time, the same command sends only later steps, even if the run was resumed from an earlier step. Needs `pip install
+wandb`.
 """
 import argparse
 import json
@@ -41,7 +42,8 @@ def whole_rows(path):
 
 
 def flat(row):
-    """The row with TensorBoard's names. Values that are not finite are null in the file and are left out."""
+    """The values of a row, under the names that Rowan's TensorBoard files use. Values that are not finite are null in
+    the row and are left out."""
     out = {}
     for key, value in row.items():
         if key == "step" or value is None:

@@ -1,4 +1,4 @@
-// Runs the program as a user does, in a folder of the test's own.
+// Runs the program as a user does, in the test's own folder.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -76,7 +76,7 @@ class CommandTest : public ::testing::Test {
   }
 
   // Like expect_mistake(), but for several ranks: expects exit code 2, and exactly one line on stderr that starts with
-  // "rowan: ", which contains `part`. A launcher may print further lines.
+  // "rowan: ". This line must contain `part`. A launcher may print further lines.
   void expect_one_line(const std::string& command, const std::string& part) {
     Outcome result = shell(command);
     EXPECT_EQ(result.code, 2) << result.err;

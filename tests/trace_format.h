@@ -42,8 +42,9 @@ inline std::map<std::string, std::set<std::string>> expect_trace(const Json& tra
     std::vector<Open>& open = threads[thread];
     while (!open.empty() && (open.back().end < begin || (open.back().end == begin && begin < end))) open.pop_back();
     if (!open.empty()) {
-      EXPECT_GE(begin, open.back().begin) << "in the order in which they began: " << event;
-      EXPECT_LE(end, open.back().end) << "reaches out of " << open.back().name << ": " << event;
+      EXPECT_GE(begin, open.back().begin) << "an event must not begin before the previous event: " << event;
+      EXPECT_LE(end, open.back().end) << "an event must not end after its outer event " << open.back().name << ": "
+                                      << event;
       inside[event["name"]].insert(open.back().name);
     }
     open.push_back({event["name"], begin, end});

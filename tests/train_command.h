@@ -1,4 +1,4 @@
-// A small run of `rowan train` in a folder of the test's own, and the weights and rows of such a run.
+// A small run of `rowan train` in the test's own folder, and the weights and rows of this run.
 #pragma once
 
 #include <fmt/core.h>

@@ -95,7 +95,7 @@ void rotate(double* x, double* y, double c, double s, int64_t k) {
   }
 }
 
-// One QR step on rows and columns [begin, end] of t. Applies the same rotations to the rows of u.
+// One QR step on rows and columns [begin, end] of t. The rotations of the step are also applied to the rows of u.
 void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
   std::vector<double>&d = t.diagonal, &e = t.beside;
   const double half = (d[end - 1] - d[end]) / 2, last = e[end - 1];
@@ -117,8 +117,8 @@ void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
   }
 }
 
-// Makes t diagonal, and applies the same rotations to the rows of u. If u starts as q^T, its rows become the
-// eigenvectors.
+// Makes t diagonal by rotations, and applies these rotations to the rows of u too. If u starts as q^T, its rows become
+// the eigenvectors.
 void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   constexpr double eps = std::numeric_limits<double>::epsilon();
   constexpr int64_t most = 60;  // limit: most * k QR steps for all k eigenvalues; 2 k steps are usual
@@ -136,8 +136,8 @@ void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   }
 }
 
-// Computes eigenvectors q and eigenvalues of a. If an element of a is not finite, q becomes the identity and `values`
-// the diagonal of a.
+// Computes the eigenvectors q and the eigenvalues `values` of matrix a. If an element of the matrix is not finite, q
+// becomes the identity and `values` the diagonal of the matrix.
 void decompose(float* q, float* values, const float* a, int64_t k) {
   if (!std::all_of(a, a + k * k, [](float x) { return std::isfinite(x); })) {
     std::fill(q, q + k * k, 0.0f);

@@ -1,6 +1,6 @@
 // Linear layers and matrix products. The classes of kernels/cpu/products.h compute the products. The source files of
-// these classes have the FLOPs and lower bounds. A bias gradient is a separate pass over dout, which takes at least the
-// time of reading dout once at the rate of a copy.
+// these classes state the FLOPs and lower bounds. A bias gradient is a separate pass over dout, which takes at least
+// the time of reading dout once at the rate of a copy.
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.h"

@@ -10,8 +10,8 @@
 namespace rowan {
 namespace {
 
-// Calls f(R{}, O{}, T{}), where R is the element type of the residual stream, O that of the norm's output, and T that
-// of weights and branch.
+// Calls f(R{}, O{}, T{}), where R is the element type of the residual stream, O is the element type of the norm's
+// output, and T is the element type of weights and branch.
 template <typename F>
 void with_types(DType stream, DType out, DType weight, F&& f) {
   if (stream == weight)

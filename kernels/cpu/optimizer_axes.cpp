@@ -16,7 +16,7 @@ int64_t width_of(Along along, const Tensor& matrix) {
   return along == Along::row ? matrix.dim(0) : along == Along::column ? matrix.dim(1) : 1;
 }
 
-// Indices in the order of sorts_before().
+// The indices of `keys`, sorted by sorts_before().
 std::vector<int64_t> falling(const float* keys, int64_t count) {
   std::vector<int64_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), int64_t{0});

@@ -64,8 +64,8 @@ struct Part {
 
 // The blocks of c. If c is symmetric, they cover strips of symmetric_rows rows, each up to the end of its diagonal
 // block. On one thread of an AMD EPYC with AVX512-BF16, symmetric products with strips of 128 rows took 0.64 times as
-// long as other products for 768 x 768, and 0.79 times for 384 x 384. With strips of 256 rows, they took 0.70 and 1.1
-// times as long.
+// long as full products for 768 x 768, and 0.79 times for 384 x 384. With strips of 256 rows, symmetric products took
+// 0.70 and 1.1 times as long.
 std::vector<Part> parts_of(const Product& p) {
   const int64_t down = p.symmetric ? symmetric_rows : most_rows;
   std::vector<Part> parts;

@@ -1,6 +1,7 @@
-// Matrix products in fp32, for operands in fp32 or bf16. If b cannot be read in place, it is packed into panels that
-// tile products read contiguously. Each thread computes blocks of c. Sums over k are split in the same way for any
-// number of threads. FLOPs: 2 m n k. Lower bound on the time: these FLOPs at the rate of tile products (tile.h).
+// Matrix products in fp32, for operands in fp32 or bf16. If matrix b cannot be read in place, it is packed into panels
+// that tile products read contiguously. Each thread computes blocks of the result c. Sums over k are split in the same
+// way for any number of threads. FLOPs: 2 m n k. Lower bound on the time: these FLOPs at the rate of tile products
+// (tile.h).
 // What was tried:
 // 1. oneDNN for fp32 products. The tiles of this file replaced it.
 // 2. Copying eight columns of matrix a at a time if the matrix is transposed. The gain was not recorded.
@@ -19,14 +20,14 @@ namespace {
 using cpu::lanes;
 using cpu::round_up;
 
-// panel: the columns of a tile; b is packed in panels of this width. group: the rows of a tile. depth: the values of k
-// that one tile product sums over, few enough that this part of a panel stays in cache. The partial sums are added up
-// in order of k.
+// panel: the columns of a tile; matrix b is packed in panels of this width. group: the rows of a tile. depth: the
+// values of k that one tile product sums over, few enough that this part of a panel stays in cache. The partial sums
+// are added up in order of k.
 constexpr int64_t panel = cpu::block_vectors * lanes, depth = lanes == 16 ? 384 : 256, group = cpu::block_rows;
 // The largest block of c that a thread computes at once. Its sums, together with a copy of most_rows x depth values of
 // matrix a, need less than 350 KB.
 constexpr int64_t most_rows = 16 * group, most_columns = 512;
-constexpr int64_t most_packed = int64_t{4} << 20;  // floats of b packed at once, unless 512 columns have more
+constexpr int64_t most_packed = int64_t{4} << 20;  // most floats of b packed at once; 512 columns may have more
 constexpr int64_t few_rows = 8;                    // with at most this many rows, packing b does not pay off
 constexpr int64_t most_unpacked = 512;             // with more columns than this, tiles do not read b in place
 // Up to this m, matrix a is read in place if it is transposed and in fp32. With a larger m, the rows of the matrix
@@ -49,7 +50,7 @@ class Matrices {
                reinterpret_cast<uintptr_t>(b_) % sizeof(cpu::Vector) != 0),
         copies_(!as_it_is || (p.transpose_a && p.m > most_uncopied)) {}
 
-  // Whether b has to be packed.
+  // Whether matrix b has to be packed.
   bool packs() const { return packs_; }
 
   // Packs rows [begin, begin + depth) of the panel that begins at column first_column + j. The layout of `packed` is
@@ -278,9 +279,9 @@ void run_large(ThreadPool& threads, const Product& p, cpu::Scratch& packed_memor
         threads.run(pieces(width, panel) * depths, [&](int64_t unit, int) {
           matrices.pack(packed, first, width, unit / depths * panel, unit % depths * depth);
         });
-      // Makes blocks smaller if there are too few to keep all threads busy to the end. If matrix a is transposed, each
-      // block may copy the columns of the matrix that it needs. With narrower blocks, more blocks would copy the same
-      // columns, so rows are halved first.
+      // Makes blocks smaller if there are too few blocks to keep all threads busy to the end. If matrix a is
+      // transposed, each block may copy the columns of matrix a that it needs. With narrower blocks, more blocks would
+      // copy the same columns, so the rows of a block are halved first.
       int64_t rows = most_rows, cols = most_columns;
       const auto too_few = [&] { return pieces(p.m, rows) * pieces(width, cols) < 4 * threads.size(); };
       if (p.transpose_a)

@@ -65,7 +65,7 @@ inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const
 #pragma GCC unroll 8
     for (int64_t j = 0; j < NV * lanes; j += 16) __builtin_prefetch(c + i * ldc + j, 1);
   for (int64_t x = 0; x < k; ++x) {
-    // The values of a transposed a are a row of a apart, which hardware does not prefetch.
+    // Prefetches a transposed matrix a, whose values are a whole row apart, because the CPU does not do so by itself.
     if constexpr (transpose_a) __builtin_prefetch(a + (x + 24) * lda);
     Vector right[NV];
 #pragma GCC unroll 8

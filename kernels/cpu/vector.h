@@ -22,8 +22,9 @@ inline void store(bf16& to, float value) {
   to.bits = static_cast<uint16_t>((wide & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
 }
 
-// Starts to load `bytes` bytes into the caches. Loads beyond the end of an allocation do no harm. For loops over rows
-// that take a few KB or are strided: such a row ends before the CPU recognizes a sequence and prefetches by itself.
+// Starts to load `bytes` bytes into the caches. Loads beyond the end of an allocation do no harm. Used in loops over
+// rows that take a few KB or are strided, because such a row ends before the CPU recognizes a sequence and prefetches
+// by itself.
 inline void prefetch(const void* from, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(from) + i);
 }
@@ -67,7 +68,7 @@ inline float twice_exp_of_remainder(float r) {
   return multiply_add(p, r, 2.0f);
 }
 
-// e^x for x <= 88.3; 0 below -87. With n = x / log 2 rounded to an integer and r = x - n log 2, it is 2 e^r 2^(n - 1).
+// e^x for x <= 88.3; 0 below -87. With n = x / log 2 rounded to an integer and r = x - n log 2, e^x is 2 e^r 2^(n - 1).
 // The low bits of n + 1.5 * 2^23 + 126 are n + 126. Shifted into the exponent, they are 2^(n - 1), or 0 if n = -126.
 inline float exp_nonpositive(float x) {
   constexpr float magic = 12583038.0f;  // 1.5 * 2^23 + 126
@@ -75,7 +76,7 @@ inline float exp_nonpositive(float x) {
 #if ROWAN_FMA
   const float sum = std::fma(x, 1.44269504f, magic), n = sum - magic;
 #else
-  // Not sum - magic as above, because the compiler may reorder additions and would cancel the two.
+  // n is not computed as sum - magic here, because the compiler may reorder additions and cancel magic with -magic.
   const float n = std::rint(x * 1.44269504f), sum = n + magic;
 #endif
   uint32_t bits;

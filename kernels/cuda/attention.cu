@@ -1,6 +1,6 @@
-// Chooses the attention kernels. Also has two kernels of the backward: one computes delta, which is dot(dout, out) of
-// each query and head, and the other adds up partial sums of dq. Lower bound on the time for delta: reading dout and
-// out at the bandwidth of a copy.
+// Chooses the attention kernels, and defines two kernels of the backward. The first computes delta, which is
+// dot(dout, out) of each query and head. The second adds up partial sums of dq. Lower bound on the time for delta:
+// reading dout and out at the bandwidth of a copy.
 #include <algorithm>
 
 #include "base/error.h"
@@ -36,8 +36,8 @@ __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
 }
 
 // Adds up the owners' sums of dq (attention.h) and multiplies by the scale. Tile t of keys belongs to owner t % owners.
-// The owners' sums are added in a fixed order, which begins with the owner of the first tile of keys that the query's
-// tile attends to. If a.rope is set, the kernel also undoes RoPE. `keys` is the number of keys in a tile.
+// The order of addition is fixed. It begins with the owner of the first tile of keys that the query's tile attends to.
+// If a.rope is set, the kernel also undoes RoPE. `keys` is the number of keys in a tile.
 __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, int keys) {
   // With RoPE, a thread processes two vectors, because RoPE rotates columns d and d + head_dim / 2 together.
   const int parts = a.rope ? 2 : 1, vectors = a.head_dim / vector_elements / parts;
@@ -73,7 +73,7 @@ __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, in
   }
 }
 
-// The cuDNN graphs of attention_cudnn.cpp have neither a mask between documents nor dropout.
+// The cuDNN graphs of attention_cudnn.cpp do not support documents or dropout.
 bool is_plain(const AttentionRule& rule) { return rule.documents.empty() && rule.dropout.rate == 0; }
 
 void check_shape(const char* operation, const AttentionShape& shape) {
@@ -199,7 +199,7 @@ std::string CudaBackend::slow_attention(const AttentionShape& shape, DType dtype
 
 void CudaBackend::plan_attention(const AttentionShape& shape, DType dtype) {
   if (!cudnn_) return;
-  if (dtype != DType::bf16) fail("attention: found \"cudnn\" with fp32, expected bf16; use \"rowan\" for fp32");
+  if (dtype != DType::bf16) fail("attention: dtype: found fp32, expected bf16 for \"cudnn\"; use \"rowan\" for fp32");
   workspace(cudnn_->plan(shape));
 }
 

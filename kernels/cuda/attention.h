@@ -19,9 +19,9 @@ template <typename T>
 struct AttentionArguments {
   const T *qkv, *out, *dout;  // inputs; only the backward reads out and dout
   T *result, *dqkv;           // output of the forward, output of the backward
-  float* log_sum_exp;         // [batch, heads, seq]
+  float* log_sum_exp;         // [batch, heads, seq]: log-sum-exp of the scores of each query and head
   float* delta;               // [batch, heads, seq]: dot(dout, out) of each query and head
-  float* dq_sums;             // [owners, batch, heads, seq, head_dim]; dq_row() rounds up the last two sizes
+  float* dq_sums;             // owners' sums of dq: [owners, batch, heads, seq, head_dim], padded as in dq_row()
   const float* rope;          // fp32[seq, head_dim]: RoPE's table, if the kernels undo RoPE in dq and dk; else null
   const int* documents;       // [3, batch, seq] from find_documents(); null: each row is one document
   DropoutMask dropout;
@@ -79,8 +79,8 @@ struct AttentionKernel {
   size_t shared_bytes;
 };
 
-// The head size, rounded up to 32, 64, 96 or 128, is a template parameter of these kernels. So is dropout, because its
-// random draws take registers.
+// The head size, rounded up to 32, 64, 96 or 128, is a template parameter of the kernels on tensor cores. Dropout is
+// also a template parameter, because random draws take registers.
 // In the backward without `with_dq`, the query kernel computes dq and delta. The key-value kernel then reads delta and
 // computes dk and dv. Grid x of the key-value kernel is the number of tiles of keys.
 // With `with_dq`, no query kernel runs: the caller computes delta, and the key-value kernel computes dq, dk and dv.

@@ -13,13 +13,14 @@
 //
 // FLOPs per score: 10 * head_dim or 14 * head_dim. In tiles on the diagonal, masked scores count too. Lower bound on
 // time: these FLOPs at the rate of mma.sync, which on Hopper is 62% of the rate of wgmma. At head_dim 64, a warp of the
-// first variant issues 72 ldmatrix and 160 mma per tile of queries, so shared memory limits it more than mma.sync does.
+// first variant issues 72 ldmatrix and 160 mma per tile of queries, so shared memory limits the speed more than
+// mma.sync does.
 // What was tried:
 // 1. For head sizes up to 64, a warp computes 32 rows instead of 16, so each tile is read half as often. The query
 //    kernel keeps its queries in registers.
 // 2. The query kernel computes delta itself, which saves a separate pass over dout and out.
 // 3. If head_dim is a multiple of 32, the kernels undo RoPE in registers before they store dq and dk, which saves a
-//    separate pass over both.
+//    separate pass over dq and dk.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
@@ -55,7 +56,7 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   load_tile<D, block_rows<D>>(shared + tile, douts, a.out_row(), first_query, a.seq, a.head_dim);
   load_keys(begin);
 
-  // log_sum_exp, in base 2, and delta of the lane's rows. A row beyond the last token reads the last token's values,
+  // The lane's rows of log_sum_exp (in base 2) and of delta. A row beyond the last token reads the last token's values,
   // and its result is not stored. There are no branches, so all loads can be in flight together.
   float log_sum[groups][2], delta[groups][2];
 #pragma unroll
@@ -129,7 +130,7 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
 // Row stride, in elements, of ds [keys, queries] in shared memory. Rows are padded as in tiles (attention_tiles.cuh).
 constexpr int score_stride = tile_queries + 8;
 
-// One warp's part of dq [tile_queries, D] for a tile of queries: 16 queries and two quarters of the columns, which are
+// One warp's part of dq [tile_queries, D] for a tile of queries: 16 queries, and two quarters of the columns that begin
 // D / 2 columns apart. D is head_dim rounded up (attention_tiles.cuh). If head_dim is D, both values of a pair that
 // RoPE rotates are in one lane.
 template <int D>
@@ -294,7 +295,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
       const bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
       const float* log_sums = statistics + round % 2 * 2 * rows;
       float* sums = with_dq ? a.dq_sums + a.dq_row(blockIdx.x, batch, head, first_query) : nullptr;
-      // Starts from 0 if no earlier tile of keys of this block has added to the sums of these queries.
+      // dq starts from 0 if this block has not yet added to the sums of these queries for an earlier tile of keys.
       auto load_dq = [&] { dq.load(sums, t - owners < a.document_begin(batch, first_query) / block_rows<D>); };
       if (first_query + rows > first && first_query < warp_end) {
         float p[groups][rows / 8][4], ds[groups][rows / 8][4];
@@ -304,7 +305,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         if (a.documents && first_query + rows > a.document_end(batch, min(first, a.seq - 1)))
           mask_documents<true>(p, a, batch, first, first_query);
         if (dropout) drop<true>(ds, a, stream, head, first, first_query);
-          // Tiles are zero beyond the last query. p may be 1 there, but it is multiplied only by zeros.
+          // Tiles are zero beyond the last query. p may be 1 there, but p is multiplied only by zeros.
 #pragma unroll
         for (int j = 0; j < rows / 8; ++j) {
           float log_sum[2], delta[2];
@@ -338,7 +339,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
           dq.store(sums);
         }
       }
-      __syncthreads();  // later rounds overwrite this buffer and the scores
+      __syncthreads();  // later rounds overwrite `buffer` and `scores`
     }
     if (a.rope) rotate_rows_back<D>(dk, a.rope, first, a.seq);
     store_rows<D>(a.dqkv + a.key(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dk, a.scale);

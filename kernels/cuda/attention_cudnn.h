@@ -25,7 +25,7 @@ class CudnnAttention {
   // Plans the forward and the backward for a shape. Returns the bytes of workspace that both can share. Throws Error
   // with cuDNN's reason if cuDNN does not support the shape.
   virtual size_t plan(const AttentionShape& shape) = 0;
-  // The same as Backend's attention operations, for checked bf16 operands without documents and dropout. If the shape
+  // Like Backend's attention operations, for checked bf16 operands without documents and dropout. If the shape
   // has no plan, forward() and backward() do nothing and return false.
   virtual bool forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape, void* workspace) = 0;
   virtual bool backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,

@@ -44,7 +44,8 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
   const int warp_begin = a.document_begin(batch, min(first, a.seq - 1)),
             last_begin = a.document_begin(batch, min(first + warp_rows<D>, a.seq) - 1);
 
-  float sums[groups][D / 8][4] = {}, largest[groups][2], total[groups][2] = {};  // total: over this lane's columns only
+  // total: the sum of exponentials over this lane's columns only.
+  float sums[groups][D / 8][4] = {}, largest[groups][2], total[groups][2] = {};
   for (auto& rows : largest) rows[0] = rows[1] = -INFINITY;
   float scale = a.scale * log2_e;
   const uint64_t stream = dropout ? a.dropout.stream(batch) : 0;
@@ -91,7 +92,7 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
       if (dropout) drop<false>(s, a, stream, head, first, first_key);
       multiply_add<D>(sums, s, buffer + key_tile);
     }
-    __syncthreads();  // the next iteration overwrites this buffer
+    __syncthreads();  // the next iteration overwrites `buffer`
   }
   float factors[groups][2];
 #pragma unroll

@@ -54,7 +54,7 @@ __device__ __forceinline__ void load_tile(bfloat16* tile, const bfloat16* from, 
 // A warp's rows of a tile as left operands of mma: load(k) reads columns [16 k, 16 k + 16) of each group of 16 rows.
 template <int D>
 struct LeftRows {
-  const bfloat16* row;  // what this lane passes to ldmatrix for k = 0 and the first 16 rows
+  const bfloat16* row;  // the address that this lane passes to ldmatrix for k = 0 and the first 16 rows
 
   __device__ __forceinline__ explicit LeftRows(const bfloat16* tile) {
     int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
@@ -166,8 +166,8 @@ __device__ __forceinline__ void mask_scores(float (&s)[groups][tiles][4], int fi
       }
 }
 
-// Sets a score to -infinity if the key's document comes before the query's. mask_scores covers documents that come
-// after the query's. Rows and columns are as in mask_scores.
+// Sets a score to -infinity if the key's document comes before the query's document. Keys of later documents come after
+// the query, so mask_scores() masks them. Rows and columns are as in mask_scores().
 template <bool transposed, int groups, int tiles>
 __device__ __forceinline__ void mask_documents(float (&s)[groups][tiles][4], const AttentionArguments<bfloat16>& a,
                                                int batch, int first_row, int first_column) {

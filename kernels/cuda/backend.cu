@@ -24,7 +24,7 @@ constexpr size_t staging_bytes = size_t{1} << 20, landing_bytes = size_t{64} << 
 
 std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) * 1e-9); }
 
-// ROWAN_CUDA_GRAPHS=1 turns CUDA graphs on. They are off by default, because they mainly save host time, and in large
+// ROWAN_CUDA_GRAPHS=1 turns CUDA graphs on. Graphs mainly save host time. They are off by default, because in large
 // steps the GPU is busy longer than the host.
 bool records_asked_for() {
   const char* set = std::getenv("ROWAN_CUDA_GRAPHS");
@@ -113,7 +113,7 @@ void CudaBackend::check(cudaError_t error) {
   // A kernel that fails while it runs leaves an error that later CUDA calls return too, such as cudaStreamQuery here.
   cudaError_t now = cudaStreamQuery(stream_);
   bool from_before = now != cudaSuccess && now != cudaErrorNotReady && now != cudaErrorStreamCaptureUnsupported;
-  cudaGetLastError();  // otherwise a later operation could report the same error
+  cudaGetLastError();  // clears the error, so that no later operation reports it again
   fail("{} on {}: CUDA reports: {}{}", operation_, subject_.describe(), cudaGetErrorString(error),
        from_before ? "; an earlier operation may have caused it: set CUDA_LAUNCH_BLOCKING=1 to see which" : "");
 }
@@ -121,8 +121,9 @@ void CudaBackend::check(cudaError_t error) {
 Limits CudaBackend::limits() const {
   Limits limits;
   limits.head_dim = cuda::largest_head_dim;
-  limits.norm_width = shared_limit_ / int64_t{2 * sizeof(float)};  // norm_backward: one warp's sums for weight and bias
-  limits.batch = 65535;                                            // CUDA's limit of gridDim.z
+  // In norm_backward, shared memory must hold at least one warp's sums for weight and bias.
+  limits.norm_width = shared_limit_ / int64_t{2 * sizeof(float)};
+  limits.batch = 65535;  // CUDA's limit of gridDim.z
   return limits;
 }
 

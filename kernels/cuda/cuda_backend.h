@@ -77,14 +77,15 @@ class CudaBackend final : public Backend {
     cublasLtMatmulDesc_t description;
     cublasLtMatrixLayout_t a, b, d;
     cublasLtMatmulAlgo_t algorithm;
-    bool possible;  // false: cuBLASLt has no algorithm
+    bool possible;  // whether cuBLASLt has an algorithm for the product
   };
   struct Operands {
     void* d;
     const void *c, *a, *b;
     float alpha, beta;
-    const void* bias = nullptr;  // [m]: added to d; or [n]: receives the bias gradient, the sums of b over k
-    void* auxiliary = nullptr;   // GELU's input, written by the forward, read by the backward; has the layout of d
+    // The bias [m] that the epilogue adds to d, or the bias gradient [n], which is the sum of b over k.
+    const void* bias = nullptr;
+    void* auxiliary = nullptr;  // GELU's input, written by the forward and read by the backward; has the layout of d
   };
 
   // If CUDA or cuBLASLt reports an error, throws an Error that names the latest operation and the operation's main
@@ -173,15 +174,16 @@ class CudaBackend final : public Backend {
   // A kernel that reads an invalid id writes bad_id_[1] = id, and bad_id_[0] = 1 (embedding) or 2 (cross_entropy).
   int* bad_id_ = nullptr;
 
-  // Recorded graphs, by owner and key. Null: the work has run once, and its next run will be recorded.
+  // Recorded graphs, by owner and key. A null graph means that the work has run once. Its next run will be recorded.
   std::map<std::pair<const void*, uint64_t>, cudaGraphExec_t> recordings_;
   bool records_ = false;
 
   cublasLtHandle_t blas_ = nullptr;
   void* blas_workspace_ = nullptr;
   std::map<Product, Plan> plans_;
-  std::unique_ptr<cuda::ProductChoices> choices_;  // null: each plan uses the heuristic's first answer
-  bool hopper_ = false;                            // whether the GPU is a Hopper or later
+  // The algorithms chosen by timing. If null, each plan uses the first answer of cuBLASLt's heuristic.
+  std::unique_ptr<cuda::ProductChoices> choices_;
+  bool hopper_ = false;  // whether the GPU is a Hopper or later
   bool tf32_ = false;
   std::unique_ptr<cuda::CudnnAttention> cudnn_;  // runs only the shapes given to plan_attention()
 };

@@ -1,9 +1,9 @@
 // Eigenvectors of symmetric matrices, and the orthogonal factor Q of the QR decomposition of square matrices, both in
 // double precision. Consecutive matrices of equal size share most launches, as far as scratch memory allows.
 // Eigenvectors use the one-sided Jacobi method. A sweep over a matrix [k, k] has k - 1 rounds, or k rounds if k is odd.
-// A round is one launch. It rotates up to k / 2 independent pairs of rows, with one block per pair. Q uses Householder
-// reflections: one launch computes a reflector, and another launch applies it to the columns. Then k launches multiply
-// the reflectors.
+// A round is one launch. It rotates up to k / 2 independent pairs of rows, with one block per pair. Q uses k
+// Householder reflections. For each reflection, one launch computes its vector, and another launch applies the
+// reflection to the columns. Then k launches multiply the reflections.
 // FLOPs: about 9 k^3 per sweep and 8/3 k^3 per Q.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"

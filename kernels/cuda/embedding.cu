@@ -123,7 +123,7 @@ __global__ void place_digits_kernel(int* to, const int* offsets, const int* from
 template <typename T, typename D, int width>
 __global__ void add_rows_kernel(T* d_table, const D* dout, const int* tokens, const int* order, int64_t count,
                                 int64_t cols, int64_t vocabulary, int* bad_id) {
-  SHARED_ARRAY(int, rows, block);  // -1: no further token of this id
+  SHARED_ARRAY(int, rows, block);  // rows of dout to add; -1: no further token of this id
   int64_t first = blockIdx.x;
   int token = tokens[order[first]];
   if (first > 0 && tokens[order[first - 1]] == token) return;
@@ -142,7 +142,7 @@ __global__ void add_rows_kernel(T* d_table, const D* dout, const int* tokens, co
     int row = place < count ? order[place] : -1;
     rows[threadIdx.x] = row >= 0 && tokens[row] == token ? row : -1;
     __syncthreads();
-    int size = 0;  // number of tokens of this id; they come first in `rows`
+    int size = 0;  // number of rows that are not -1; these come first in `rows`
 #pragma unroll
     for (int step = block / 2; step > 0; step /= 2)
       if (rows[size + step - 1] >= 0) size += step;

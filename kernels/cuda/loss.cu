@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(largest_block)
     for (float& z : x) z = factor * exponential<T>(cap.value(z) - top) * cap.slope(z);
     store(logits + i, x);
   });
-  __syncthreads();  // the loop's store to logits[target] comes before the next store
+  __syncthreads();  // so that the next store to logits[target] comes after the loop's store
   if (threadIdx.x == 0)
     logits[target] = from_float<T>((factor * exponential<T>(cap.value(chosen) - top) - grad_scale) * cap.slope(chosen));
   for (int64_t i = vocabulary + threadIdx.x; i < width; i += blockDim.x) logits[i] = from_float<T>(0.0f);

@@ -1,8 +1,8 @@
 // Matrix products through cuBLASLt, and bias gradients. plan_for() queries cuBLASLt's heuristic once for each different
 // Product, and keeps the first answer. After a call of time_products(file), plan_for() instead uses the algorithm that
-// the file holds for the product. If the file holds none, plan_for() times the answers and adds the fastest to the
-// file. Without the file, two timed runs with the same seed could choose different algorithms and differ in their last
-// bits.
+// the file holds for the product. If the file holds none, plan_for() times the heuristic's answers and adds the fastest
+// to the file. Without the file, two timed runs with the same seed could choose different algorithms and differ in
+// their last bits.
 // FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on the time in bf16: these FLOPs at the rate of the tensor cores.
 // If cuBLASLt does not compute a bias gradient in the epilogue of a product, the gradient takes a separate pass over
 // dout. The lower bound on the time of this pass is 2 bytes per bf16 value at the bandwidth of a copy.
@@ -269,7 +269,7 @@ void CudaBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weigh
 }
 
 void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in, bool accumulate) {
-  if (dout.dtype == DType::f32 && d_weight.dtype == DType::bf16) {  // cuBLASLt does not support this
+  if (dout.dtype == DType::f32 && d_weight.dtype == DType::bf16) {  // cuBLASLt does not support these dtypes
     Tensor wide(workspace<float>(d_weight.numel()), DType::f32, {d_weight.dim(0), d_weight.dim(1)});
     multiply(row_major(wide, {dout, true}, in), {wide.data, wide.data, in.data, dout.data, 1.0f, 0.0f});
     accumulate ? do_add(d_weight, wide) : do_copy(d_weight, wide);
@@ -295,7 +295,8 @@ void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tens
   });
 }
 
-// cuBLASLt's epilogue stores the sums in the dtype of the product's result, and does not add them to earlier sums.
+// cuBLASLt's epilogue stores the bias gradient in the dtype of the product's result, and cannot add it to an earlier
+// gradient.
 bool CudaBackend::try_bias_gradient(Product product, Operands operands, Tensor d_bias, bool accumulate) {
   if (!hopper_ || product.out != DType::f32) return false;
   const bool direct = d_bias.dtype == DType::f32 && !accumulate;

@@ -23,10 +23,11 @@ __device__ __forceinline__ void for_lane(int64_t cols, F f) {
   for (int64_t column = threadIdx.x % warp_size * width; column < cols; column += warp_size * width) f(column);
 }
 
-// Like for_lane, but f also receives the number of the vector as a compile-time constant: 0, 1, ... for the lane's
-// first kept<T> vectors, which fit in registers, and kept<T> for all later vectors.
+// Number of vectors of a row that a lane keeps in registers.
 template <typename T>
 constexpr int kept = 8 / sizeof(T);
+// Like for_lane, but f also receives the number of the vector as a compile-time constant: 0, 1, ... for the lane's
+// first kept<T> vectors, and kept<T> for all later vectors.
 template <typename T, int width, int i = 0, typename F>
 __device__ __forceinline__ void for_kept(int64_t cols, F f) {
   int64_t column = (threadIdx.x % warp_size + i * warp_size) * width;
@@ -142,7 +143,7 @@ __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(B
     }
   });
   for (int64_t n = int64_t{blockIdx.x} * used_warps + warp; n < a.rows; n += int64_t{gridDim.x} * used_warps) {
-    // Issues the loads of the vectors that are kept in registers before it uses any of them. The sums in shared memory
+    // All vectors that are kept in registers are loaded before the first of them is used. The sums in shared memory
     // limit occupancy, so each warp should keep many loads in flight.
     constexpr int most = kept<R>;
     Kept<O, width> douts[most];

@@ -11,7 +11,7 @@ using namespace cuda;
 
 constexpr int block = 256;
 
-// Element `at` of update * first, or of |update| if `first` is null.
+// Element `at` of s.update * s.first, or of |s.update| if s.first is null.
 __device__ __forceinline__ float product(const Slot& s, const SlotTypes& types, int64_t at) {
   float x[1], y[1];
   load_any(x, s.update, at, types.update);

@@ -68,8 +68,8 @@ __global__ void second_moment_kernel(const __grid_constant__ SlotList list, Seco
   });
 }
 
-// slot.sums holds the factors f of ApplyRule, and `keeps` holds values that replace 1 - d. Both have one value per row,
-// column or matrix. If slot.sums is null, f is 1. If `keeps` is null, 1 - d is used.
+// ApplyRule defines f and d. slot.sums holds the factors f, and `keeps` holds values that replace 1 - d. Both have one
+// value per row, column or matrix. If slot.sums is null, f is 1. If `keeps` is null, 1 - d is used.
 template <int width>
 __global__ void apply_kernel(const __grid_constant__ SlotList list, const float* keeps, int64_t k, ApplyRule rule) {
   const Slot& s = list.slots[blockIdx.y];

@@ -14,11 +14,11 @@ using namespace cuda;
 
 constexpr int stripe_warps = 8, stripe_threads = stripe_warps * warp_size;
 
-// One block per row. The first loop reads gradient and momentum, and if rule.project also the values that the step
-// updates. The update stays in shared memory until the last loop.
+// One block per row. The first loop reads gradient and momentum. If rule.project is set, the loop also reads the values
+// that the step updates. The update stays in shared memory until the last loop.
 template <int width>
 __global__ void row_step_kernel(const __grid_constant__ SlotList list, NormalizedStepRule rule) {
-  DYN_SHARED(float, u);  // the row's update, then, if rule.project, what load_value() reads
+  DYN_SHARED(float, u);  // the row's update; if rule.project, the row's values from load_value() follow
   const Slot& s = list.slots[blockIdx.y];
   if (blockIdx.x >= s.rows) return;
   int64_t row = blockIdx.x * s.cols, begin = int64_t{threadIdx.x} * width, stride = int64_t{blockDim.x} * width;

@@ -1,4 +1,4 @@
-// Shared by the optimizer kernels: the list of slots that one launch processes, loads and stores of either dtype, the
+// Shared by the optimizer kernels: the list of slots that one launch processes, loads and stores of bf16 and fp32, the
 // update of weights, and formulas of the rules.
 #pragma once
 

@@ -1,5 +1,5 @@
 // Sums of squares over rows, columns and matrices, normalize(), and adaptive_factors(). Lower bound on the time of
-// sums: reading each matrix once at the bandwidth of a copy. normalize() then also reads and writes the update once.
+// sums: reading each matrix once at the bandwidth of a copy. normalize() also reads and writes the update once.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -14,7 +14,8 @@ constexpr int block = 256, stripe_warps = block / warp_size;
 
 __device__ __forceinline__ float limited(float x, float most) { return x > most ? most : x; }  // keeps NaN
 
-// sums[row] = factor * |row|^2, but at most `most`. One block per row; the grid covers the slot with the most rows.
+// sums[row] = factor * |row|^2, but at most `most`. One block per row. The grid has enough blocks for the slot with the
+// most rows.
 template <int width>
 __global__ void row_sums_kernel(const __grid_constant__ SlotList list, float factor, float most) {
   const Slot& s = list.slots[blockIdx.y];

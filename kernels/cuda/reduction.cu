@@ -1,7 +1,7 @@
-// sum() and sum_squares() divide the elements among blocks, which compute partial sums. The division depends only on
-// the sizes of the tensors and on whether they are 16-byte aligned. A last launch adds the partial sums in a fixed
-// order, so equal inputs give equal bits. sum_partials() adds partial sums that other kernels computed. Lower bound on
-// time: reading each element once at the bandwidth of a copy.
+// sum() and sum_squares() distribute the elements over blocks, which compute partial sums. The distribution depends
+// only on the sizes of the tensors and on whether they are 16-byte aligned. A last launch adds the partial sums in a
+// fixed order, so equal inputs give equal bits. sum_partials() adds partial sums that other kernels computed. Lower
+// bound on time: reading each element once at the bandwidth of a copy.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"

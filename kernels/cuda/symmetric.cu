@@ -1,5 +1,5 @@
-// Matrix products whose result is symmetric. cuBLASLt computes strips of rows of c, each up to the end of its diagonal
-// block (symmetric_strip), and a kernel copies the lower triangle to the upper one.
+// Matrix products whose result c is symmetric. cuBLASLt computes each strip of rows of c only up to the end of the
+// strip's diagonal block (symmetric_strip). Then a kernel copies the lower triangle to the upper triangle.
 // FLOPs of [n, k] times [k, n] in s strips: n^2 k (1 + 1/s). Lower bound on time: these FLOPs at the rate of the tensor
 // cores, plus one pass that reads one half of c and writes the other half.
 #include <algorithm>

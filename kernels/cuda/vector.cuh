@@ -33,7 +33,7 @@ __device__ __forceinline__ float rounded(float x) {
 constexpr float log2_e = 1.4426950408889634f;
 
 // For bf16, exponential() uses a fast exponential, and sigmoid() also a fast division. Unless a result is denormal, the
-// errors of both are far below the rounding error of bf16.
+// errors of both functions are far below the rounding error of bf16.
 template <typename T>
 __device__ __forceinline__ float exponential(float x) {
   if constexpr (std::is_same_v<T, bfloat16>)

@@ -41,10 +41,10 @@ struct Work {
   double flops = 0;
   // The same FLOPs, but with masked attention scores counted too, as in many published MFU figures.
   double flops_full = 0;
-  // FLOPs of the product with which the backward of attention recomputes the scores, which are not among its arguments.
+  // FLOPs of the product with which the backward of attention recomputes the scores.
   double recomputed = 0;
-  // Bytes if each operand is read once and each result is written once. At most one row per token of the table of token
-  // embeddings is counted.
+  // Bytes if each operand is read once and each result is written once. Of the table of token embeddings, at most one
+  // row per token is counted.
   double bytes = 0;
   // Exponentials. Attention takes one per unmasked score, in the forward and in the backward. The cross-entropy takes
   // one per logit of the vocabulary. SiLU and GELU take one per value, in the forward and in the backward. Exponentials
@@ -85,7 +85,7 @@ class DryBackend final : public Backend {
   // bytes(category): bytes held now. peak_bytes(category): the largest number of bytes held so far.
   size_t bytes(Category category) const { return current_[static_cast<size_t>(category)]; }
   size_t peak_bytes(Category category) const { return peak_[static_cast<size_t>(category)]; }
-  // The same over all categories.
+  // bytes() and peak_bytes() count all categories together.
   size_t bytes() const { return total_; }
   size_t peak_bytes() const { return total_peak_; }
   const Work& work(OpFamily family) const { return work_[static_cast<size_t>(family)]; }
@@ -120,8 +120,8 @@ class DryBackend final : public Backend {
   // Counts an operation's scratch memory. As on a GPU, all operations share one block of the largest size.
   void use_scratch(double bytes);
   // Counts the scratch memory of eigenvectors() or orthonormalize() for matrices [k, k]. For a CPU, counts 2 k^2
-  // doubles for the largest matrix. For a GPU, counts squares * k^2 + k + more doubles for each matrix of the largest
-  // batch (eigen_batch()).
+  // doubles for the largest matrix. For a GPU, counts `squares` * k^2 + k + `more` doubles for each matrix of the
+  // largest batch (eigen_batch()).
   void use_eigen_scratch(const std::vector<Tensor>& matrices, int64_t squares, int64_t more);
   using Tensors = std::initializer_list<Tensor>;
   // Counts one call and one kernel, with the bytes of the tensors that are read and written. A tensor updated in place
@@ -143,7 +143,7 @@ class DryBackend final : public Backend {
     Category category;
   };
   AttentionKernels attention_;
-  int multiprocessors_;  // 0: a CPU
+  int multiprocessors_;  // of the GPU; 0: a CPU
   std::map<uintptr_t, Block> blocks_;
   uintptr_t next_address_ = uintptr_t{1} << 46;
   std::array<size_t, category_count> current_{}, peak_{};
@@ -156,7 +156,7 @@ class DryBackend final : public Backend {
 };
 
 // `rowan plan` assumes an H100 or H200. These are the GPU's number of multiprocessors, and the bytes of shared memory
-// that CudaBackend leaves for a block's dynamic arrays.
+// that CudaBackend leaves for the dynamic arrays of a thread block.
 inline constexpr int planned_multiprocessors = 132;
 inline constexpr int64_t planned_shared_bytes = 226 * 1024;
 

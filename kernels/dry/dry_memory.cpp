@@ -28,7 +28,7 @@ Work DryBackend::work() const {
 
 void* DryBackend::allocate(size_t bytes, Category category) {
   if (bytes > PTRDIFF_MAX - total_)
-    throw OutOfMemory(fmt::format("out of memory: found 2^63 bytes or more, for {}", name_of(category)));
+    throw OutOfMemory(fmt::format("out of memory: 2^63 bytes or more for {}", name_of(category)));
   uintptr_t address = next_address_;
   next_address_ += (bytes / 64 + 1) * 64;
   blocks_.emplace(address, Block{bytes, category});

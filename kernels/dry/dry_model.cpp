@@ -22,10 +22,10 @@ bool on_tensor_cores(const AttentionShape& shape, DType dtype) {
   return dtype == DType::bf16 && shape.head_dim % 8 == 0 && shape.head_dim <= 128;
 }
 
-// FLOPs of one attention product over all heads, with head_dim multiply-adds per score. full: of all scores. causal: of
-// the unmasked scores. in_blocks: of all scores in blocks that are not fully masked, an estimate for GPU kernels, which
-// compute whole tiles. A block has 128 by 128 scores, or 64 by 64 if head_dim is above 64. Each row counts as one
-// document.
+// FLOPs of one attention product over all heads, with head_dim multiply-adds per score. full: for all scores. causal:
+// for the unmasked scores. in_blocks: for all scores in blocks that are not fully masked. This is an estimate for GPU
+// kernels, which compute whole tiles. A block has 128 by 128 scores, or 64 by 64 if head_dim is above 64. Each row
+// counts as one document.
 struct Scores {
   double full, causal, in_blocks;
   explicit Scores(const AttentionShape& s)

@@ -1,5 +1,5 @@
-# Sourced by gpu_check.sh. Finds the programs to check: those of the prebuilt folder if they run here, otherwise those
-# of a build from source.
+# Sourced by gpu_check.sh. Finds the programs to check: the programs of the prebuilt folder if they run here, otherwise
+# programs built from the sources.
 
 build=build-gpu
 use_prebuilt() {

@@ -15,7 +15,8 @@ part_golden() {
   if [ -x "$golden" ]; then check 20 golden "$golden" --gtest_brief=1; else skip golden "built without GoogleTest"; fi
 }
 
-# Trains the quickstart on a GPU for 20 steps. The OPTIONs are passed on to `rowan train` and may change this.
+# Trains the quickstart on a GPU for 20 steps. The OPTIONs are passed on to `rowan train` and may override these
+# settings.
 short() {  # NAME OPTION...
   local name=$1
   shift
@@ -64,7 +65,7 @@ part_compare() {
 }
 
 # Trains a model for two steps on the GPU and on the CPU, and compares loss and gradient norm. The model is larger than
-# those of the test suite.
+# the models of the test suite.
 large_model() {  # MODEL PRECISION TOLERANCE
   local device options=(--set "model=$PWD/configs/models/$1.json" --set batch.sequences=4 --set batch.micro_batch=2
     --set batch.sequence_length=256 --set run.steps=2 --set schedule.warmup_steps=0 --set "precision=$2"
@@ -146,8 +147,8 @@ part_kernels() {
       --recipe adamw --attention cudnn && note "$(grep attention "$logs/kernels_cudnn.log")"
   fi
 }
-# Measures with Nsight Compute what limits some kernels, in the first ten launches of all of them together. The clocks
-# are not locked.
+# Measures with Nsight Compute what limits some kernels. Only the first ten launches of these kernels are measured. The
+# clocks are not locked.
 part_profile() {
   if ! command -v ncu >/dev/null; then skip profile "no Nsight Compute (ncu)"; return; fi
   check 60 profile ncu --clock-control none --csv --launch-count 10 --log-file "$logs/ncu.csv" \

@@ -38,8 +38,8 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
     const std::string space(indent, ' ');
     bool first = true;
     while (columns > indent + 8 && columns_of(line) + (first ? 0 : indent) > columns) {
-      // Break at the last space that has at most `columns` columns before it, indentation included. Spaces at the start
-      // of the line do not count. Before the first break, spaces in the first `indent` bytes do not count either.
+      // Break at the last space that has at most `columns` columns before it, indentation included. The search skips
+      // the spaces at the start of the line. For the first break, the search also skips the first `indent` bytes.
       size_t at = std::string_view::npos;
       for (size_t i = line.find_first_not_of(' ', first ? indent : 0); i < line.size(); ++i)
         if (line[i] == ' ' && columns_of(line.substr(0, i)) + (first ? 0 : indent) <= columns) at = i;
@@ -57,7 +57,7 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
 }
 
 void check_results_written() {
-  errno = EIO;  // reported if an earlier write failed, because the errno of that write is lost
+  errno = EIO;  // reported if an earlier write failed, whose own errno is lost
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
     fail("cannot write to standard output: {}", std::strerror(errno));
 }

@@ -21,7 +21,7 @@ size_t terminal_columns(std::FILE* file);
 // The number of terminal columns of a UTF-8 text, counting one column per code point.
 size_t columns_of(std::string_view text);
 // Breaks lines longer than `columns` at spaces, where possible, and indents continuation lines by `indent` columns.
-// Returns the text unchanged if columns <= indent + 8. This includes 0, which stands for an unknown width.
+// Returns the text unchanged if columns <= indent + 8. This includes columns == 0, which stands for an unknown width.
 std::string wrapped(std::string_view text, size_t columns, size_t indent = 0);
 
 // Formats a text and writes it to stderr, wrapped to the width of the terminal. Adds no newline.

@@ -12,8 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The first entry that matches determines the kind. A checkpoint may also hold marker files of an exported model and of
-// shards, so the entry of checkpoints comes before theirs.
+// The first entry of marks[] that has a file in the folder determines the kind of the folder. A checkpoint may also
+// hold marker files of an exported model and of shards, so the entry of checkpoints comes before the entries of those
+// kinds.
 struct Mark {
   FolderKind kind;
   std::vector<const char*> files;
@@ -34,11 +35,11 @@ std::optional<std::string> file_of(const Mark& mark, const fs::path& folder) {
   return {};
 }
 
-// Whether writers of this kind use file names that other programs use too.
+// Whether files in a folder of this kind have names that other programs use too.
 bool writes_fixed_names(FolderKind kind) { return kind == FolderKind::exported || kind == FolderKind::sweep; }
 
-// Whether an export or a sweep may be written beside this file. An interrupted start leaves `lock` and .part files. A
-// clone of an empty model repository holds README.md and hidden files.
+// Whether an export or a sweep may be written beside this file. A command that was interrupted at its start leaves
+// `lock` and .part files. A clone of an empty model repository holds README.md and hidden files.
 bool may_be_beside(const std::string& name) {
   return name.starts_with('.') || name == "lock" || name.ends_with(".part") || name == "README.md";
 }
@@ -63,7 +64,7 @@ void check_folder(const fs::path& folder, FolderKind wanted) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename();
     if (!may_be_beside(name))
-      fail("{}: found {} there, expected {} or an empty folder; choose another", folder.string(), name,
+      fail("{}: found a folder with {}, expected {} or an empty folder; choose another", folder.string(), name,
            name_of(wanted));
   }
 }

@@ -32,7 +32,7 @@ void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 void check_replaced(const std::filesystem::path& file, std::string_view begins, const char* what);
 
 // Whether the first bytes of a file are text: they contain no control characters except white space. The bytes of token
-// ids usually contain some.
+// ids usually contain other control characters.
 bool looks_like_text(std::string_view bytes);
 
 }  // namespace rowan

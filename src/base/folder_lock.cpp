@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// The kernel's id of the current boot; "" if it provides none.
+// The kernel's id of the current boot; "" if the kernel provides none.
 std::string boot_id() {
   std::error_code error;
   const char* file = "/proc/sys/kernel/random/boot_id";
@@ -64,7 +64,7 @@ struct Owner {
   std::string host, boot, start, since;
   int64_t process = 0;
 
-  std::string text() const { return fmt::format("process {} on {} has held it since {}", process, host, since); }
+  std::string text() const { return fmt::format("process {} on {} since {}", process, host, since); }
 };
 
 std::string read_all(int fd) {
@@ -98,7 +98,8 @@ int64_t changed_at(const fs::path& path) {
   return found ? info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000 : -1;
 }
 
-// The current time of the file system's clock in milliseconds since 1970. This machine's clock may differ from it.
+// The current time of the file system's clock in milliseconds since 1970. This machine's clock may differ from that
+// clock.
 int64_t time_in(const fs::path& folder) {
   const fs::path probe = folder / fmt::format("lock.{}.{}.part", machine(), ::getpid());
   const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -120,8 +121,8 @@ bool is_of_this_machine(const Owner& owner) { return owner.boot == boot_id() && 
 // For an owner on this machine: whether its process still runs.
 bool runs(const Owner& owner) { return !owner.start.empty() && start_of(owner.process) == owner.start; }
 
-// Milliseconds until an owner on another machine counts as dead if no heartbeat follows the one at `heard`. If clocks
-// differ or the folder was copied, `heard` may lie in the future. It is then treated as now.
+// Milliseconds until an owner on another machine counts as dead, if its last heartbeat was at the time `heard`. If
+// clocks differ or the folder was copied, `heard` may lie in the future. The current time is then used instead.
 int64_t time_left(const fs::path& folder, int64_t heard, milliseconds stale) {
   return std::min(heard - time_in(folder), int64_t{0}) + stale.count();
 }
@@ -137,8 +138,8 @@ void outwait(const fs::path& path, const std::string& work, const Owner& owner, 
   const int64_t heard = changed_at(path);
   const int64_t left = time_left(path.parent_path(), heard, stale);
   if (left <= 0) return;
-  note(fmt::format("{}: {}, last heartbeat {} s ago; waiting up to {} s for the next one", path.parent_path().string(),
-                   owner.text(), (stale.count() - left) / 1000, (left + 999) / 1000));
+  note(fmt::format("{}: held by {}, last heartbeat {} s ago; waiting up to {} s for the next one",
+                   path.parent_path().string(), owner.text(), (stale.count() - left) / 1000, (left + 999) / 1000));
   for (const auto end = Clock::now() + milliseconds(left); Clock::now() < end;) {
     std::this_thread::sleep_for(std::min(milliseconds(500), stale / 20));
     if (changed_at(path) != heard) refuse(path, work, owner);
@@ -156,8 +157,8 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
     fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
     locked = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
-    // Errors other than EWOULDBLOCK may mean that the file system does not support flock(). The text of the file then
-    // decides.
+    // Errors other than EWOULDBLOCK may mean that the file system does not support flock(). The text of the lock file
+    // then tells whether another process holds the lock.
     const bool held = !locked && errno == EWOULDBLOCK;
     if (!held && same_file(fd_, path_)) break;
     const Owner owner = owner_in(read_all(fd_)).value_or(Owner{"an unknown machine", "", "", "a moment ago", 0});
@@ -165,7 +166,7 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
     if (!held) continue;  // the lock file was just removed or replaced
     if (!patient_until) {
       patient_until = Clock::now() + pace.patience;
-      note(fmt::format("{}: {}; waiting a moment for it to end", folder.string(), owner.text()));
+      note(fmt::format("{}: held by {}; waiting a moment for that process to end", folder.string(), owner.text()));
     }
     if (Clock::now() > *patient_until) refuse(path_, work_, owner);
     std::this_thread::sleep_for(milliseconds(50));

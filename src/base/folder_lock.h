@@ -1,8 +1,9 @@
 // A folder that is being written has one owner: the process that holds FOLDER/lock.
 //
-// The process holds a flock() on that file, which the kernel releases when the process ends. Between machines that
-// share a folder, flock() may have no effect. Therefore the file also names the owner, and its modification time is the
-// owner's heartbeat. An owner on another machine counts as dead after LockPace::stale without a heartbeat.
+// The process locks that file with flock(), and the kernel releases the lock when the process ends. Between machines
+// that share a folder, flock() may have no effect. Therefore the file also names the owner, and the modification time
+// of the file is the owner's heartbeat. An owner on another machine counts as dead after LockPace::stale without a
+// heartbeat.
 #pragma once
 
 #include <chrono>

@@ -8,7 +8,7 @@ namespace rowan {
 
 // Powers of 1000: "5", "512", "5.00K", "124M", "1.30B", "10.2T".
 std::string human_count(double value);
-// With a unit: "412 GFLOP/s".
+// FLOP/s in powers of 1000: "412 GFLOP/s".
 std::string human_flops(double per_second);
 // Powers of 1024: "512 B", "1.50 GiB".
 std::string human_bytes(double bytes);

@@ -13,7 +13,7 @@
 
 namespace rowan {
 
-// Key must be a string type. Every member of the base class that looks up a key is redefined here.
+// Key must be a string type. All functions of the base class that look up keys are redefined here.
 template <class Key, class T, class Less = std::less<Key>, class Allocator = std::allocator<std::pair<const Key, T>>>
 class IndexedMap : public nlohmann::ordered_map<Key, T, Less, Allocator> {
   using Base = nlohmann::ordered_map<Key, T, Less, Allocator>;

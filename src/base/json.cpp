@@ -43,7 +43,7 @@ class Locator {
     while (i_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[i_]))) ++i_;
   }
 
-  // Moves past the string that begins here, and returns it with its quotes.
+  // Moves past the string that begins at i_, and returns it with its quotes.
   std::string_view quoted() {
     const size_t begin = i_;
     for (++i_; i_ < text_.size() && text_[i_] != '"'; ++i_)
@@ -130,7 +130,7 @@ bool is_beyond_64_bits(const Json& value) {
 }
 
 // Builds a Json from the events of nlohmann's parser. Unlike nlohmann's own builder, it rejects duplicate keys and
-// enforces the limits.
+// enforces the limits `deepest` and `most_values`.
 class Builder : public nlohmann::json_sax<Json> {
  public:
   explicit Builder(const JsonSource& source) : source_(source) {}
@@ -174,7 +174,7 @@ class Builder : public nlohmann::json_sax<Json> {
   const JsonSource& source_;
   size_t values_ = 0;
   std::vector<Json*> open_;  // open objects and lists, outermost first
-  Json* next_ = nullptr;     // where the value of the last key goes
+  Json* next_ = nullptr;     // place for the value of the key read last
 
   Json& place(Json&& value) {
     if (++values_ > most_values) fail("{}: found more values than the limit of {}", source_.name, most_values);
@@ -222,7 +222,7 @@ Json try_parse_json(std::string_view text) { return Json::parse(text, nullptr, f
 namespace {
 
 // Formats the origin of a value and the value's path. The origin is the last edit that set the value. If no edit set
-// the value, the origin is the file and, if it is known, the line.
+// the value, the origin is the file, followed by the line if the line is known.
 std::string origin_of(const JsonSource& source, const std::string& path) {
   for (auto edit = source.edited.rbegin(); edit != source.edited.rend(); ++edit) {
     if (path == edit->path && edit->origin.ends_with(path)) return edit->origin;

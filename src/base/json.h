@@ -24,14 +24,14 @@ namespace rowan {
 
 // A JSON text and its origin.
 struct JsonSource {
-  // A path whose value is not from the text, and the origin of the value: "--set optimizer.lr".
+  // A path whose value does not come from the text, and the origin of the value, such as "--set optimizer.lr".
   struct Edited {
     std::string path, origin;
   };
   std::string name;  // file name, for messages
   std::string text;  // the text as read, used to find line numbers
   std::vector<Edited> edited = {};
-  bool of_run = false;  // the config.json of a run, with every default of the version that wrote it
+  bool of_run = false;  // true: the config.json of a run, which contains every default of the version that wrote it
 };
 
 // Parses source.text. Throws Error "NAME:LINE:COLUMN: ..." if it is not JSON. Comments, trailing commas, duplicate
@@ -58,7 +58,7 @@ class JsonObject {
   const JsonSource& source() const { return *source_; }
 
   // Each of the next functions up to raw() reads the value of one key. An absent key is an error if the function has a
-  // fallback parameter and none is given.
+  // parameter `fallback` and the caller gives no fallback.
   std::string string(const std::string& key, std::optional<std::string> fallback = {});
   bool boolean(const std::string& key, std::optional<bool> fallback = {});
   int64_t integer(const std::string& key, std::optional<int64_t> fallback = {},
@@ -66,7 +66,7 @@ class JsonObject {
   // A finite number from `min` to `max`.
   double number(const std::string& key, std::optional<double> fallback = {},
                 double min = std::numeric_limits<double>::lowest(), double max = std::numeric_limits<double>::max());
-  // A string, one of `allowed` after current_spelling().
+  // A string whose current_spelling() is one of `allowed`.
   std::string choice(const std::string& key, const std::vector<std::string>& allowed,
                      std::optional<std::string> fallback = {});
   // A string, one of the spellings of Enum.
@@ -75,7 +75,7 @@ class JsonObject {
     return named<Enum>(key.c_str(), choice(key, all_names<Enum>(), name_of(fallback)));
   }
   std::vector<double> numbers(const std::string& key, std::optional<std::vector<double>> fallback = {});
-  // A list of strings; a single string counts as a list of one.
+  // A list of strings; a single string counts as a list of one string.
   std::vector<std::string> strings(const std::string& key, std::optional<std::vector<std::string>> fallback = {});
   // A nested object; {} if it is absent and not required.
   JsonObject object(const std::string& key, bool required = false);
@@ -87,10 +87,10 @@ class JsonObject {
 
   // Throws Error for the first key that was never read, listing the allowed keys.
   void finish() const;
-  // Throws Error about the field `key`. The message begins with the file, the line if it is known, and the path of the
-  // field, or with the origin of an edit, such as "--set" and the path.
+  // Throws Error about the field `key`. The message begins with where(key).
   [[noreturn]] void fail(const std::string& key, const std::string& message) const;
-  // The beginning of such a message.
+  // The place of the field `key`: the file, the line if it is known, and the path of the field. If an edit such as
+  // --set gave the value, the origin of the edit replaces the file and the line.
   std::string where(const std::string& key) const;
 
  private:
@@ -108,14 +108,14 @@ class JsonObject {
 // The line number, from 1, of the value at a dotted path ("run.steps") in a JSON text; 0 if it is absent.
 int line_of(const std::string& text, const std::string& path);
 
-// A value that replaces the one at a path.
+// A path, and the new value to store there.
 struct Edit {
-  // From --set: `path=value`. The value is parsed as JSON, or taken as a string if it is not JSON. Throws Error if the
-  // assignment is malformed, or if the value has duplicate keys. Implicit, so that a list of assignments converts to a
-  // list of edits.
+  // From an assignment `path=value` of --set. The value is parsed as JSON, or taken as a string if it is not JSON.
+  // Throws Error if the assignment is malformed, or if the value has duplicate keys. Implicit, so that a list of
+  // assignments converts to a list of edits.
   Edit(const std::string& assignment);
   Edit(const char* assignment) : Edit(std::string(assignment)) {}
-  // From elsewhere; `origin` is the beginning of messages about the value.
+  // An edit that does not come from --set. Messages about its value begin with `from`.
   Edit(std::string to, Json given, std::string from)
       : path(std::move(to)), value(std::move(given)), origin(std::move(from)) {}
 

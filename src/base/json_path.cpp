@@ -36,7 +36,7 @@ std::string dotted_path(std::string pointer) {
 
 Json changes_of(const Json& before, const Json& after) {
   Json changes = Json::object();
-  std::map<std::string, size_t> appended;  // number of elements, by the list's path
+  std::map<std::string, size_t> appended;  // maps the path of a list to the number of elements appended
   for (const Json& change : Json::diff(before, after)) {
     std::string path = change.at("path").get<std::string>();
     // Json::diff() gives each appended element the path LIST/-.

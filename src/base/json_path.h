@@ -13,8 +13,8 @@ const Json* value_at(const Json& root, const std::string& path);
 // Converts a JSON pointer to a dotted path: "/optimizer/groups/0/lr" to "optimizer.groups.0.lr".
 std::string dotted_path(std::string pointer);
 
-// {PATH: {"from": ..., "to": ...}} for each difference; null stands for no value. PATH is a JSON pointer. An appended
-// element of a list has its index in `after`.
+// {PATH: {"from": ..., "to": ...}} for each difference; null stands for no value. PATH is a JSON pointer. The PATH of
+// an element appended to a list ends with the element's index in `after`.
 Json changes_of(const Json& before, const Json& after);
 
 }  // namespace rowan

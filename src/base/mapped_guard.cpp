@@ -18,7 +18,7 @@ struct Mapping {
 };
 
 // The state of the signal handler, which is global because a handler gets no pointer to other state. The handler may
-// lock the mutex: a thread that holds it reads no mapping, so the handler never interrupts such a thread.
+// lock the mutex: a thread that holds the mutex reads no mapped file, so the handler never interrupts such a thread.
 std::mutex mutex;
 std::map<const std::byte*, Mapping> mappings;
 const std::string* shrunk = nullptr;  // path of the first file that shrank; never reset

@@ -5,8 +5,8 @@
 
 namespace rowan {
 
-// The bytes that the kernel reports as available plus free swap, but at most what the control group (cgroup v2) of this
-// process has left; SIZE_MAX if neither is known.
+// The smaller of two numbers of bytes: the machine's available memory plus free swap, and the memory that the control
+// group (cgroup v2) of this process has left. An unknown number is ignored. SIZE_MAX if both are unknown.
 size_t available_memory();
 
 }  // namespace rowan

@@ -8,7 +8,7 @@ namespace rowan {
 namespace {
 
 // The optimal string alignment distance: the least number of edits (insert, delete, replace, swap of neighbors) that
-// turn a into b, if no part is edited twice.
+// turn `a` into `b`, if no part is edited twice.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
@@ -41,8 +41,8 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
 
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
   std::string best = nearest(name, candidates);
-  // If no candidate is near, or if the nearest one has another first letter, a candidate that extends or abbreviates
-  // the name is a better guess: "warmup_steps" for "warmup".
+  // If no candidate is near, or if the nearest one begins with another letter than the name, a candidate that extends
+  // or abbreviates the name is a better guess: "warmup_steps" for "warmup".
   for (const std::string& candidate : candidates)
     if (std::min(name.size(), candidate.size()) > 1 && (best.empty() || best.front() != name.front()) &&
         (candidate.starts_with(name) || name.starts_with(candidate)))

@@ -1,6 +1,6 @@
 // Counter-based random numbers: philox() is a pure function of key and counter, so its results do not depend on the
-// order of the calls, the thread or the rank. It is Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy
-// as 1, 2, 3" (SC 2011). C++17, because CUDA sources include this header.
+// order of the calls, the thread or the rank. The generator is Philox4x32-10 of Salmon et al., "Parallel random
+// numbers: as easy as 1, 2, 3" (SC 2011). C++17, because CUDA sources include this header.
 #pragma once
 
 #include <cstdint>

@@ -88,7 +88,7 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
   const std::string where = path.string();
   uint64_t json_bytes = 0;
   if (file_.size() < sizeof json_bytes)
-    fail("{}: truncated: found {} bytes, expected a safetensors file", where, file_.size());
+    fail("{}: truncated: found {} bytes, expected at least {}", where, file_.size(), sizeof json_bytes);
   std::memcpy(&json_bytes, file_.data(), sizeof json_bytes);
   if (json_bytes > max_header_bytes) fail("{}: not a safetensors file: found a header of {} bytes", where, json_bytes);
   if (json_bytes > file_.size() - sizeof json_bytes)
@@ -234,7 +234,7 @@ namespace {
 
 constexpr std::string_view index_ending = ".safetensors.index.json";
 
-// The single file, unless there is only an index.
+// The path of the single .safetensors file, or of the index if only the index exists.
 std::filesystem::path place_of(const std::filesystem::path& folder, const std::string& stem) {
   const std::filesystem::path file = folder / (stem + ".safetensors"),
                               index = folder / (stem + std::string(index_ending));

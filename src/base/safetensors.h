@@ -36,8 +36,8 @@ struct StoredTensor : TensorInfo {
 };
 
 // A mapped safetensors file. The constructor checks that the header is complete and well formed, and that the byte
-// ranges match the shapes and cover all bytes after the header exactly once. If not, it throws Error naming the file,
-// and the tensor if a single one is at fault.
+// ranges match the shapes and cover all bytes after the header exactly once. If a check fails, the constructor throws
+// Error naming the file, and the tensor if a single one is at fault.
 class SafeTensors {
  public:
   explicit SafeTensors(const std::filesystem::path& path);
@@ -96,10 +96,10 @@ class SafeTensorsWriter {
 // The tensors of one file, or of all files that the index of a sharded Hugging Face model lists.
 class TensorFiles {
  public:
-  // As in transformers, `<folder>/<stem>.safetensors` is read, or, if that does not exist, the files that
-  // `<folder>/<stem>.safetensors.index.json` lists.
+  // Reads `<folder>/<stem>.safetensors`. If this file does not exist, reads the files that
+  // `<folder>/<stem>.safetensors.index.json` lists, as Hugging Face transformers does.
   TensorFiles(const std::filesystem::path& folder, const std::string& stem);
-  // If the name of `file` ends in .safetensors.index.json, reads the files that it lists, else `file` itself.
+  // If the name of `file` ends in .safetensors.index.json, reads the files that `file` lists, else `file` itself.
   explicit TensorFiles(const std::filesystem::path& file);
 
   // The path of the single file, or of the index file.
@@ -121,8 +121,8 @@ class TensorFiles {
 
 // "model.safetensors", or "model-00002-of-00004.safetensors" for part 1 of 4 (parts count from 0).
 std::string safetensors_file_name(const std::string& stem, int part, int parts);
-// Writes `<folder>/<stem>.safetensors.index.json`, which holds the file of each tensor, and `total_size`. As at Hugging
-// Face, `total_size` is the bytes of all tensors, without the files' headers. Reads the headers of the files.
+// Writes `<folder>/<stem>.safetensors.index.json`, which holds the file of each tensor, and `total_size`. As in Hugging
+// Face's files, `total_size` is the bytes of all tensors, without the files' headers. Reads the headers of the files.
 void write_safetensors_index(const std::filesystem::path& folder, const std::string& stem,
                              const std::map<std::string, std::string>& file_of_tensor);
 

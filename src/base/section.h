@@ -1,5 +1,5 @@
-// A section of a config. One visit() lists its keys, each with the field that it fills. The same visit() is used to
-// read a config, to write the resolved config, and to list the keys for configs/README.md.
+// A section of a config. One visit() lists its keys, each with the field that the key fills. The same visit() is used
+// to read a config, to write the resolved config, and to list the keys for configs/README.md.
 //
 //   void visit(SkipConfig& skip, Section& keys) {
 //     keys.integer<2, 100000>({.name = "window", .help = "steps compared with"}, skip.window);
@@ -21,7 +21,7 @@ class Section {
   struct Key {
     std::string name;
     // The key's description in configs/README.md. For a choice, list_keys() puts the allowed values in front of `help`
-    // if it does not name all of them.
+    // if `help` does not name all of them.
     std::string help = {};
     bool required = false;     // false: the field's value before reading is the default
     bool continues = false;    // true: the value may change when a run continues; false: it must not

@@ -13,14 +13,13 @@ Tensor::Tensor(void* data, DType dtype, std::initializer_list<int64_t> dims)
 
 Tensor Tensor::view(std::initializer_list<int64_t> dims) const {
   Tensor result(data, dtype, dims);
-  if (result.numel() != numel())
-    fail("view: found {}, expected the number of elements of {}", describe(), result.describe());
+  if (result.numel() != numel()) fail("view: found {}, expected as many elements as {}", describe(), result.describe());
   return result;
 }
 
 Tensor Tensor::slice(int64_t begin, int64_t count) const {
   if (rank == 0 || begin < 0 || count < 0 || begin + count > shape[0])
-    fail("slice: found entries [{}, {}), expected entries of {}", begin, begin + count, describe());
+    fail("slice: found entries [{}, {}), expected entries within {}", begin, begin + count, describe());
   Tensor result = *this;
   int64_t stride = shape[0] == 0 ? 0 : numel() / shape[0];
   result.data = static_cast<char*>(data) + static_cast<size_t>(begin * stride) * size_of(dtype);

@@ -13,8 +13,8 @@ namespace rowan {
 
 class Timeline {
  public:
-  // Both classes measure from construction to destruction. A Span appears only in the trace. A Phase is also counted in
-  // seconds(), unless it lies inside another phase.
+  // Span and Phase measure from construction to destruction. A Span appears only in the trace. A Phase is also counted
+  // in seconds(), unless it lies inside another phase.
   class Span {
    public:
     Span(Timeline& timeline, const std::string& name);

@@ -1,5 +1,5 @@
-// rowan bench direction: measures the time to turn momentum into a direction, for one matrix at a time. With --model it
-// also prints the bytes of optimizer state.
+// rowan bench direction: measures the time to turn momentum into an update direction, for one matrix at a time. With
+// --model, also prints the bytes of optimizer state.
 #include <fmt/format.h>
 
 #include <map>

@@ -4,8 +4,8 @@
 //
 // The bound of an operation is the larger of two times at the speeds of the ceilings: the time to move its bytes, and
 // the time for its FLOPs and its exponentials. The times for FLOPs and exponentials are added, because on a CPU both
-// use the same execution ports. On a GPU exponentials run on a separate unit. Its rate is not measured, so exponentials
-// are left out there.
+// use the same execution ports. On a GPU, a separate unit computes exponentials. The rate of this unit is not measured,
+// so the bound on a GPU leaves exponentials out.
 #include <fmt/core.h>
 #include <time.h>
 
@@ -38,7 +38,7 @@ struct KernelOptions : StepOptions {
 };
 
 struct Ceilings {
-  double copy, product, exponential;  // exponential: infinite where it is not measured
+  double copy, product, exponential;  // bytes, FLOPs and exponentials per second; infinite if not measured
 };
 
 enum class Limit : uint8_t { copy, products, exponentials };
@@ -74,9 +74,9 @@ class CeilingProbe {
 // The calls of one operation on operands of the same dtypes and shapes.
 struct Measured {
   std::string in, operation, operands;
-  int64_t calls = 0;   // per step
-  double seconds = 0;  // per call
-  Work work;           // per call
+  int64_t calls = 0;   // number of calls per step
+  double seconds = 0;  // time of one call
+  Work work;           // work of one call
   Ceilings beside;
 
   double copies() const { return work.bytes / beside.copy; }
@@ -84,16 +84,16 @@ struct Measured {
   double exponentials() const { return work.exponentials / beside.exponential; }
   double bound() const { return std::max(copies(), products() + exponentials()); }
   double of_bound() const { return bound() / seconds; }
-  // What takes most of the bound.
+  // The ceiling that determines most of bound().
   Limit bound_by() const {
     if (copies() >= products() + exponentials()) return Limit::copy;
     return products() >= exponentials() ? Limit::products : Limit::exponentials;
   }
 };
 
-// Runs the calls one after another, because a call repeated on the same operands may find them in the caches. Repeats a
-// short sequence up to about a millisecond, because the final synchronization would otherwise take much of the time.
-// Of `repeats` measurements, stores in `m` the one with the median of_bound().
+// Runs the calls one after another, because a call repeated on the same operands may find the operands in the caches.
+// Repeats a short sequence until it takes about a millisecond, because the final synchronization would otherwise take
+// much of the time. Measures `repeats` times, and stores in `m` the measurement with the median of_bound().
 void measure_calls(Backend& backend, CeilingProbe& probe, const std::vector<RecordedCall>& calls, int repeats,
                    Measured& m) {
   auto all = [&] {
@@ -171,8 +171,8 @@ double seconds_spent(Backend& backend, const std::function<void()>& work) {
   return now() - begin;
 }
 
-// Compares attention within documents of o.documents tokens with attention over whole rows. The reported times are
-// those of the fastest runs.
+// Compares attention within documents of o.documents tokens with attention over whole rows. Each reported time is the
+// least of several runs.
 Json documents_of(Backend& backend, const KernelOptions& o) {
   const ModelConfig model = load_model(o.model);
   const AttentionShape shape = model.attention(o.batch, o.seq, 0);
@@ -266,7 +266,7 @@ Json to_json(const std::vector<Measured>& rows) {
                     {"exponentials", m.work.exponentials},
                     {"copy_bytes_per_second", m.beside.copy},
                     {"product_flops_per_second", m.beside.product},
-                    {"exponentials_per_second", m.beside.exponential},  // null where it is infinite
+                    {"exponentials_per_second", m.beside.exponential},  // null in JSON if infinite
                     {"bound_by", name_of(m.bound_by())},
                     {"of_bound", m.of_bound()}});
   return list;

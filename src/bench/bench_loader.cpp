@@ -60,7 +60,7 @@ void bench_loader(LoaderBench bench) {
     auto fill = [&](int64_t item, int32_t* in, int32_t* out) {
       source.fill(item * bench.sequences, bench.sequences, in, out);
     };
-    // These batches are not timed. They fill the page cache with the data, or with its beginning if it is large.
+    // These batches are not timed. They fill the page cache with the data, or with the beginning of large data.
     for (; batch < warm; ++batch) fill(batch, inputs.data(), targets.data());
     const double direct = tokens_per_second(bench, [&] { fill(batch++, inputs.data(), targets.data()); });
     Prefetcher prefetcher(fill, 0, elements);

@@ -1,5 +1,5 @@
-// rowan bench optimizer: measures the time of each recipe's step on a model's parameters, and counts its work and
-// memory. The same run measures the ceilings: the speeds of large copies and of large matrix products.
+// rowan bench optimizer: measures the time of each recipe's step on a model's parameters, and counts the step's work
+// and memory. The same run measures the ceilings: the speeds of large copies and of large matrix products.
 #include <fmt/core.h>
 
 #include <algorithm>

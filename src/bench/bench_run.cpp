@@ -128,9 +128,10 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   config.grad_clip = 1;
   config.precision = named<TrainPrecision>("--precision", o.precision);
   config.recompute = named<Recompute>("--recompute", o.recompute);
-  constexpr int64_t most_tokens = int64_t{1} << 31;  // a shard has fewer: its header has a signed 32-bit count
+  constexpr int64_t most_tokens = int64_t{1} << 31;  // a shard has fewer tokens: its header counts them in an int32_t
   if (8 * o.batch * o.seq >= most_tokens)
-    fail("--batch: found {} sequences of {} tokens, expected fewer than {} tokens", o.batch, o.seq, most_tokens / 8);
+    fail("--batch: found {} tokens ({} sequences of {}), expected fewer than {}", o.batch * o.seq, o.batch, o.seq,
+         most_tokens / 8);
   const int here = ranks_on_machine(communicator);
   run_on_all_ranks(communicator, [&] { check_memory(config, backend, communicator.size(), here); });
   // The trainer maps the shard, so the tokens outlive `made_up`.

@@ -23,7 +23,7 @@ ModelConfig model_of(const std::string& file);
 
 struct DeviceOptions {
   std::string device = "auto", attention = "rowan", json;
-  std::string products;  // file that keeps the fastest GPU algorithms for products; "": do not time them
+  std::string products;  // file for the fastest GPU algorithms of matrix products; "": do not time them
   int threads = 0;
 };
 void add_options(CommandLine& command, DeviceOptions& options);

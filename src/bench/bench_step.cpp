@@ -19,7 +19,7 @@ struct StepBench : StepOptions {
 };
 
 // FLOP/s of a training step's linear layers and head alone: forward, input gradient and weight gradient. The head is
-// computed in chunks of as many rows as in the model.
+// computed in chunks with the same number of rows as in training.
 double model_product_rate(Backend& backend, const ModelConfig& config, const ModelOptions& options) {
   const int64_t tokens = options.batch * options.seq;
   double flops = 0, seconds = 0;

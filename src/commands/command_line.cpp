@@ -26,8 +26,8 @@ Argument& Argument::show_default() {
 
 namespace {
 
-// Parses `text` as a T. Returns "" or a description of the error. The integer conversion of CLI11 2.1 accepts -1 as the
-// largest uint64_t, clamps numbers beyond 64 bits, and reads 010 as octal.
+// Parses `text` as a T. Returns "" or a description of the error. Does not parse integers with CLI11 2.1, which accepts
+// -1 as the largest uint64_t, clamps numbers beyond 64 bits, and reads 010 as octal.
 template <typename T>
 std::string read_number(const std::string& text, T& value) {
   if constexpr (std::is_integral_v<T>) {
@@ -176,8 +176,8 @@ void check_commands(const CLI::App& app, const std::vector<std::string>& words) 
   }
 }
 
-// Breaks the lines of a help text to fit the terminal, or 80 columns if its width is unknown. CLI11 begins the
-// descriptions of options at column 30.
+// Breaks the lines of a help text to fit the terminal, or to 80 columns if the terminal's width is unknown. CLI11
+// begins the descriptions of options at column 30.
 std::string fitted(const std::string& help) {
   const size_t columns = terminal_columns(stdout);
   std::istringstream lines(help);

@@ -24,7 +24,7 @@ class Argument {
   explicit Argument(CLI::Option& option) : option_(&option) {}
 
   Argument& required();
-  // Shows the variable's current value as the default in --help.
+  // Shows the current value of the variable that was passed to add() as the default in --help.
   Argument& show_default();
   Argument& at_least(int64_t least);
   template <typename T>  // T is int, int64_t, uint64_t or double
@@ -54,7 +54,7 @@ class CommandLine {
  public:
   CommandLine(const std::string& program, const std::string& description);
 
-  // `name` is "--name" for an option, or "name" for a positional argument. The text is parsed as the variable's type.
+  // `name` is "--name" for an option, or "name" for a positional argument. The text is parsed as the type of `value`.
   Argument add(const std::string& name, std::string& value, const std::string& help = "");
   Argument add(const std::string& name, int32_t& value, const std::string& help = "");
   Argument add(const std::string& name, int64_t& value, const std::string& help = "");

@@ -27,7 +27,7 @@ std::string hint_of_key(const std::string& option);
 // Splits a text such as "a,b,c" at its commas.
 std::vector<std::string> listed(const std::string& text);
 
-// Thrown to exit with this code. Any message has already been printed.
+// Thrown to exit with the exit code `code`. Any message has already been printed.
 struct Exit {
   int code;
 };

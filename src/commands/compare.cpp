@@ -1,5 +1,5 @@
-// rowan compare prints the results of runs, or of a sweep, as a table. rowan report writes them as an HTML page with
-// plots.
+// rowan compare prints the results of runs, or of a sweep, as a table. rowan report writes the results as an HTML page
+// with plots.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -31,8 +31,8 @@ std::string figure_or_empty(double value, const char* format) {
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
-// One row per run, without groups. The rows are sorted by the last validation loss, lowest first. Runs without one are
-// at the end.
+// One row per run, without groups. The rows are sorted by the last validation loss, lowest first. Runs without a
+// validation loss are at the end.
 Table table_of_runs(const ResultSet& set) {
   struct Row {
     const ResultRun* run;

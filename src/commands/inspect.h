@@ -38,11 +38,11 @@ struct InspectOptions {
   ShardOptions shards;
   const Tokenizer* tokenizer = nullptr;
   int64_t head = 32;  // number of tokens to show
-  std::string step;   // which checkpoint of a run to inspect; "" lists them
+  std::string step;   // which checkpoint of a run to inspect; "": list the checkpoints
 };
 
-// Inspects a token shard and, if the shard has them, its document index and checksum. Reads every token and every index
-// entry.
+// Inspects a token shard, and also its document index and its checksum if the shard has them. Reads every token and
+// every index entry.
 void inspect_shard(const std::filesystem::path& path, const InspectOptions& options, Report& report);
 // Lists the files named *.bin or *.ds in a folder, as token shards. Returns false if there is none.
 bool inspect_shards(const std::filesystem::path& folder, const InspectOptions& options, Report& report);

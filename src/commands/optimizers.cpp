@@ -1,4 +1,4 @@
-// rowan optimizers: lists the recipes, shows one recipe, or explains the switches of the recipe `recipe`.
+// rowan optimizers: lists the recipes, shows one recipe, or explains the switches of the recipe named `recipe`.
 #include <fmt/core.h>
 
 #include <algorithm>

@@ -34,7 +34,7 @@ struct PlanOptions {
 // Fewer GPU hours than this are not printed.
 constexpr double fewest_hours = 0.1;
 
-// The columns at which continuation lines begin: `at_row` for those of a row, `at_part` for those of an indented row.
+// The column at which a continuation line begins: `at_row` in a row, `at_part` in an indented row.
 constexpr size_t at_row = 13, at_part = 19;
 
 template <typename... Args>
@@ -48,8 +48,8 @@ void print_part(std::string_view name, fmt::format_string<Args...> format, Args&
 }
 
 // The size of a checkpoint in bytes: optimizer state, weights and averages of the weights. A checkpoint holds the
-// weights in bf16 if the run trains them in bf16 without fp32 masters, otherwise in fp32. Averages are fp32. They are
-// counted from the first step on, although a checkpoint has an average only after averaging has started.
+// weights in bf16 if the run trains them in bf16 without fp32 masters, otherwise in fp32. Averages are fp32. The size
+// always includes them, although a checkpoint has an average only after averaging has started.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
   config.shard = ShardMode::none;
   const bool bf16 =
@@ -60,10 +60,10 @@ double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
 }
 
 // Describes the largest micro-batch with which the run fits into `memory` bytes, and the memory that the next larger
-// one, if any, needs. If none fits, describes the memory that the smallest one needs.
+// micro-batch needs, if there is one. If no micro-batch fits, describes the memory that the smallest one needs.
 std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   const int64_t share = config.batch.sequences / ranks;
-  std::vector<int64_t> sizes;  // the divisors of share, largest first
+  std::vector<int64_t> sizes;  // the divisors of `share`, largest first
   for (int64_t size = 1; size <= share / size; ++size) {
     if (share % size) continue;
     sizes.push_back(size);
@@ -184,7 +184,7 @@ void run_plan(const PlanOptions& options) {
       resolve_precision(config, cpu->fast(DType::bf16));
     }
   }
-  resolve_precision(config, true);  // if still automatic: assumes a GPU with fast bf16
+  resolve_precision(config, true);  // if the precision is still automatic, assumes a GPU with fast bf16
   const ParameterTable table = parameter_table(config.model);
   const Plan plan = make_plan(config, options.ranks);
   const auto bytes = [](double b) { return human_bytes(b); };

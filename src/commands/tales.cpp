@@ -30,7 +30,7 @@ struct TalesOptions {
 // do not depend on the amount of training data.
 constexpr uint64_t first_validation_story = uint64_t{1} << 40;
 
-// Writes one shard of byte tokens with an end token before each story; returns its entry for entropy.json.
+// Writes one shard of byte tokens with an end token before each story. Returns the shard's entry for entropy.json.
 Json write_shard(const std::filesystem::path& folder, const std::string& name, const Tales& tales, uint64_t seed,
                  uint64_t first, uint64_t count) {
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer("bytes");

@@ -1,4 +1,4 @@
-// The text files that a command line names, and the part of them to hold out by default.
+// The text files that a command line names, and the part of their text to hold out for validation by default.
 #pragma once
 
 #include <cstdint>

@@ -11,7 +11,7 @@ struct Model::Block {
   NormLayer norm1;                // its input is the residual stream at the start of the block
   Linear qkv;                     // [W, C]
   Tensor head_norm, d_head_norm;  // [2 D]: gains that all query heads share, then gains that all key heads share
-  Tensor projected;  // [N, W]: output of qkv, before the head norm; without a head norm, the tensor attended_qkv
+  Tensor projected;  // [N, W]: output of qkv, before the head norm; without a head norm, same as attended_qkv
   Tensor attended_qkv, attention, log_sum_exp;  // attention's input [N, W], output [N, H D], log-sum-exp fp32[B, H, T]
   Linear out;                                   // [C, H D]
   NormLayer norm2;                              // its input is the residual stream between attention and MLP

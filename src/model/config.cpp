@@ -267,7 +267,7 @@ ModelConfig parse_model(JsonObject object) {
   ModelConfig config = default_model(type);
   if (type != ModelType::gpt2) {
     config.rope = parse_rope_scaling(object);
-    if (object.has("max_sequence_length"))  // transformers ignores it and uses 2048, but RoPE sets no limit
+    if (object.has("max_sequence_length"))  // transformers ignores this key and uses 2048, but RoPE sets no limit
       config.positions = std::max<int64_t>(2048, object.integer("max_sequence_length", {}, 1, most));
   }
   const Json initialization = object.has("initialization") ? object.raw("initialization") : Json();

@@ -21,11 +21,11 @@ enum class Family : uint8_t { llama, gpt2 };
 enum class HeadNorm : uint8_t { none, rms, rms_gain };
 constexpr auto names_of(HeadNorm) { return enum_names("none", "rms", "rms_gain"); }
 
-// Dropout rates. nanoGPT and llama2.c apply dropout at the same places.
+// Dropout rates. nanoGPT and llama2.c apply dropout at these places too.
 struct DropoutRates {
-  double embedding = 0;  // on the sum of the embeddings
-  double attention = 0;  // on the softmax weights
-  double residual = 0;   // on the outputs of attention and MLP, before they are added to the residual stream
+  double embedding = 0;  // applied to the sum of the embeddings
+  double attention = 0;  // applied to the softmax weights
+  double residual = 0;   // applied to the outputs of attention and MLP, before they are added to the residual stream
 
   bool any() const { return embedding > 0 || attention > 0 || residual > 0; }
 };
@@ -33,7 +33,7 @@ struct DropoutRates {
 struct ModelConfig {
   Family family = Family::llama;
   int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0, vocabulary = 0;
-  int64_t positions = 0;  // length of the longest sequence; without RoPE, also the rows of the position table
+  int64_t positions = 0;  // length of the longest sequence; without RoPE, also the number of rows of the position table
   Norm norm = Norm::rms;
   double norm_eps = 1e-6;
   bool norm_bias = false, embedding_norm = false;
@@ -44,8 +44,9 @@ struct ModelConfig {
   // If absent, positions are represented by a table of learned embeddings.
   std::optional<Rope> rope;
   double attention_scale = 0;  // factor of the attention scores; 0: head_dim^-0.5
-  // Two features of the GPT-2 model in RMNP's code. Layer l (from 0) divides its attention scale by l + 1. The elements
-  // of q and k are clamped to [-qk_clip, qk_clip]; 0: not clamped.
+  // Two features of the GPT-2 model in the code of the RMNP paper. scale_attn_by_inverse_layer_idx: layer l, counted
+  // from 0, divides its attention scale by l + 1. qk_clip: the elements of q and k are clamped to [-qk_clip, qk_clip];
+  // 0: not clamped.
   bool scale_attn_by_inverse_layer_idx = false;
   double qk_clip = 0;
   // The MLP: down(act(up(x))), or gated: down(act(gate(x)) * up(x)).
@@ -53,12 +54,12 @@ struct ModelConfig {
   bool gated = true;
   DropoutRates dropout;
   double logit_softcap = 0;  // c: a logit l becomes c l / sqrt(l^2 + c^2); 0: none
-  // Initial values. Matrices, embeddings and heads that match no rule of `initialization` get normal values with these
-  // standard deviations. residual_init_std is for the projections that write to the residual stream.
+  // Initial values. Matrices, embeddings and the output head get normal values with these standard deviations, unless
+  // they match a rule of `initialization`. residual_init_std is for the projections that write to the residual stream.
   double init_std = 0.02, residual_init_std = 0.02;
   std::vector<InitialRule> initialization;
 
-  Json resolved;  // the keys with their values, defaults included
+  Json resolved;  // all keys of the config with their values, defaults included
 
   AttentionShape attention(int64_t batch, int64_t seq, int64_t layer) const;
   // Columns of the MLP's first matrix product: gate and up together, or up alone.
@@ -76,7 +77,7 @@ struct ModelConfig {
 // not support, and for impossible sizes.
 ModelConfig parse_model(JsonObject object);
 
-// The keys of each kind of model, for configs/README.md; "model" has the keys that all kinds share.
+// For configs/README.md: the keys of each kind of model. The entry "model" has the keys that all kinds share.
 std::map<std::string, std::vector<KeyRow>> model_keys();
 // The required keys that `object` lacks (base/section.h).
 std::vector<std::string> missing_model_keys(JsonObject object);
@@ -84,23 +85,24 @@ std::vector<std::string> missing_model_keys(JsonObject object);
 ModelConfig load_model(const std::string& path);
 
 // FLOPs of the matrix products in training, per token and without recomputation: 6 for each weight that is multiplied,
-// including the head, plus attention. They are counted by running the passes on a dry backend. `full` counts every
-// attention score, as PaLM does. `causal` counts only unmasked scores, about half of them, as llm.c does.
+// including the head, plus attention. These FLOPs are counted by running both passes on a dry backend (kernels/dry).
+// `full` counts every attention score, as PaLM does. `causal` counts only the unmasked scores, about half of all
+// scores, as llm.c does.
 struct TrainingFlops {
   double full, causal;
   double attention;  // the part of `causal` that belongs to attention
 
-  // FLOPs if only this share of the causal scores is computed, as with attention within documents.
+  // FLOPs if only the fraction `share` of the causal scores is computed, as with attention within documents.
   double within(double share) const { return causal - (1 - share) * attention; }
 };
 TrainingFlops flops_per_token(const ModelConfig& config, int64_t seq);
 
-// A config.json that transformers can open. Throws Error naming the key if the model has a feature that LLaMA, Qwen3
-// and GPT-2 lack in transformers.
+// A config.json that Hugging Face transformers can open. Throws Error naming the key if the model has a feature that
+// the LLaMA, Qwen3 and GPT-2 of this library lack.
 Json hugging_face_config(const ModelConfig& config);
 
-// Settings that change what a model computes, as names with values: heads, norms, RoPE, activation and attention. Two
-// models of one family have the same names in the same order.
+// Settings that change what a model computes, as pairs of name and value: heads, norms, RoPE, activation and attention.
+// Two models of one family have the same names in the same order.
 std::vector<std::pair<std::string, std::string>> function_keys(const ModelConfig& config);
 
 }  // namespace rowan

@@ -25,7 +25,8 @@ InitialRule parse_rule(JsonObject object) {
     if (rule.fan_in && object.has(own)) object.fail("gain", fmt::format("conflicts with {}; give one of them", own));
     rule.scale = object.number(rule.fan_in ? "gain" : own, {}, 0);
     if (rule.scale == 0)
-      object.fail(rule.fan_in ? "gain" : own, "found 0, expected more; use the distribution zero instead");
+      object.fail(rule.fan_in ? "gain" : own,
+                  "found 0, expected more than 0; for zeros, use the distribution \"zero\"");
   }
   object.finish();
   return rule;
@@ -52,8 +53,7 @@ std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules
     const InitialRule& rule = rules[i];
     if (!rule.takes(parameter)) continue;
     if (rule.fan_in && fan_in == 0)
-      fail("entry {}: gain: found '{}', which belongs to no linear layer and has no fan-in; give std or bound", i,
-           parameter.name);
+      fail("entry {}: gain: needs a fan-in, but '{}' belongs to no linear layer; give std or bound", i, parameter.name);
     const double scale = rule.fan_in ? rule.scale / std::sqrt(static_cast<double>(fan_in)) : rule.scale;
     parameter.init_mean = 0;
     parameter.init_std = rule.distribution == InitialRule::Distribution::normal ? scale : 0;

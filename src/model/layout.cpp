@@ -26,7 +26,7 @@ class Builder {
       table_.leave_room(c.logit_width() - c.vocabulary);
     }
     for (size_t i = 0; i < used_.size(); ++i)
-      if (!used_[i]) fail("entry {}: matches no parameter beyond those taken by earlier entries", i);
+      if (!used_[i]) fail("entry {}: matches no parameter, or only parameters that earlier entries match", i);
     return std::move(table_);
   }
 

@@ -7,8 +7,9 @@
 
 namespace rowan {
 
-// The parameter names of a model, without ".weight" and ".bias". The matrices named in `qkv` are adjacent in memory and
-// multiplied as one matrix, and so are the matrices named in `up`.
+// The names of a layer's parameters (LayerNames) and of a model's parameters (ParameterNames), without ".weight" and
+// ".bias". The matrices named in `qkv` are adjacent in memory and multiplied as one matrix, and so are the matrices
+// named in `up`.
 struct LayerNames {
   std::string norm1, query_norm, key_norm, out, norm2, down;
   std::vector<std::string> qkv, up;

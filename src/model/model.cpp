@@ -57,11 +57,12 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
   check_limit("micro_batch", options.batch, most.batch);
   if (options.training) backend.plan_attention(config.attention(options.batch, options.seq, 0), options.compute);
   if (options.growing && (options.training || options.batch != 1))
-    fail("model: growing: found a batch of {}, expected a batch of 1 without training", options.batch);
+    fail("model: growing: found a batch of {} {} training, expected a batch of 1 without training", options.batch,
+         options.training ? "with" : "without");
   weights_ = weight_memory_.take(options.compute, {weight_placement_.elements()});
   if (options.training) {
     gradients_ = gradient_memory_.take(options.gradient, {gradient_placement_.elements()});
-    backend.zero(gradients_);  // so that ranks do not send uninitialized padding
+    backend.zero(gradients_);  // ranks also send the padding between parameters
   }
   bind();
   take_activations();

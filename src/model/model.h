@@ -18,7 +18,7 @@ enum class Recompute : uint8_t {
 };
 constexpr auto names_of(Recompute) { return enum_names("none", "mlp", "block"); }
 
-// If present, a token attends only to tokens of its own document.
+// With ModelOptions::documents, a token attends only to tokens of its own document.
 struct DocumentOptions {
   DocumentRule rule;
   bool restart = true;  // whether learned positions count from the document's start; false: from the sequence's start
@@ -30,13 +30,13 @@ struct ModelOptions {
   DType gradient = DType::f32;
   bool fp32_residual = false;  // keep the residual stream in fp32, even if weights are bf16
   Recompute recompute = Recompute::none;
-  bool training = true;  // false: no gradients, and blocks share activations
+  bool training = true;  // false: no gradients, and blocks share the memory of activations
   bool growing = false;  // for generation (no training, batch 1): keep q, k, v of all layers for forward_next()
   std::optional<DocumentOptions> documents = {};  // none: attention spans the sequence
   uint64_t dropout_seed = 0;
   double z_loss = 0;  // the gradient is that of loss + z_loss * log(sum of e^logits)^2
-  // resident_weights: the number of layers whose weights are in memory at the same time; resident_gradients: the same
-  // for gradients; 0: all layers. If not 0, a BlockObserver must fetch the weights or send the gradients during a pass.
+  // The number of layers whose weights (resident_weights) or gradients (resident_gradients) are in memory at the same
+  // time; 0: all layers. Otherwise, a BlockObserver must fetch the weights or send the gradients during a pass.
   int resident_weights = 0, resident_gradients = 0;
 };
 
@@ -64,7 +64,7 @@ class Model {
   const ModelConfig& config() const { return config_; }
   const ModelOptions& options() const { return options_; }
   const ParameterTable& parameters() const { return table_; }
-  // Flat buffers; the placements locate parameters and blocks in them.
+  // Flat buffers of all weights and of all gradients. The placements locate parameters and blocks in these buffers.
   Tensor weights() const { return weights_; }
   Tensor gradients() const { return gradients_; }
   const Placement& weight_placement() const { return weight_placement_; }
@@ -77,7 +77,7 @@ class Model {
   // fp32.
   void set(const Parameter& parameter, const float* values);
   void get(const Parameter& parameter, float* values) const;
-  // Sets every parameter to its initial_values().
+  // Sets every parameter to its initial_values() (model/initialization.h).
   void initialize(uint64_t seed);
 
   void observe(BlockObserver* observer) { observer_ = observer; }
@@ -89,18 +89,19 @@ class Model {
   // Runs the forward pass and computes the losses. `tokens` and `targets` are device tensors i32[batch * seq]. Returns
   // losses fp32[batch * seq] in nats, 0 where the target is -100.
   Tensor loss(Tensor tokens, Tensor targets);
-  // Runs the forward pass with dropout, then the backward pass of grad_scale * (sum of losses). If accumulate, the pass
-  // adds to the gradients; otherwise it replaces them. With resident_gradients, layers share the memory of their
-  // gradients, so the gradients of layers are replaced in either case. Returns the losses. Throws Error in a model
-  // without `training`.
+  // Runs the forward pass with dropout, then the backward pass of grad_scale * (sum of losses). If `accumulate`, the
+  // pass adds to the gradients; otherwise it replaces them. If resident_gradients is not 0, layers share the memory of
+  // their gradients, so the gradients of layers are replaced even if `accumulate`. Returns the losses. Throws Error in
+  // a model without `training`.
   Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale, bool accumulate);
   // Runs the forward pass up to and including the final norm.
   void forward(Tensor tokens);
   // Runs the forward pass for tokens i32[count] at positions [begin, begin + count) of a growing sequence. All earlier
   // positions must have passed through this function or forward(). Only the new tokens are multiplied by weights, but
-  // attention is recomputed for all tokens. Throws Error if the positions do not fit, or in a model without `growing`.
+  // attention is recomputed for all tokens. Throws Error if a position is outside [0, seq), or in a model without
+  // `growing`.
   void forward_next(Tensor tokens, int64_t begin);
-  // Logits [vocabulary] of one of the micro-batch's batch * seq tokens, after forward() or forward_next().
+  // Logits [vocabulary] of token `row` of the micro-batch's batch * seq tokens, after forward() or forward_next().
   std::vector<float> logits(int64_t row);
 
  private:
@@ -177,9 +178,10 @@ class Model {
   Tensor documents_, document_tokens_;
   Tensor samples_;
   bool dropping_ = false;  // whether the current pass applies dropout
-  // Whether the pass adds to the gradients outside layers (accumulate_) and to those of layers (accumulate_layers_).
+  // accumulate_: whether the current pass adds to the gradients outside layers. accumulate_layers_: whether it adds to
+  // the gradients of layers.
   bool accumulate_ = false, accumulate_layers_ = false;
-  NormLayer embedding_norm_, norm_;  // the norm after the embedding, if there is one, and the final norm
+  NormLayer embedding_norm_, norm_;  // embedding_norm_: the norm after the embedding, if any; norm_: the final norm
   Tensor branch_;                    // [N, C]: output of attention or MLP, before it is added to the residual stream
   Tensor logits_, losses_;           // logits_: one chunk [rows, logit_width]; losses_: fp32[N]
   Tensor d_residual_, d_normed_, d_embedded_, d_attention_, d_wide_, d_inner_;  // gradients of activations

@@ -21,7 +21,7 @@ struct Parameter {
   Role role = Role::matrix;
   std::vector<int64_t> shape;  // [rows, cols], which is [out, in] for linear layers; [n] for vectors
   int64_t offset = 0;          // elements from the start of a flat buffer that holds all parameters
-  int block = 0;  // 0: embeddings, their norm and a tied head; 1 to layers: layers; layers + 1: final norm and head
+  int block = 0;  // 0: embeddings, their norm and a tied head; 1 to n: the n layers; n + 1: final norm and head
   // Initial values: init_mean plus a normal value with standard deviation init_std, or plus a uniform value in
   // [-init_bound, init_bound].
   double init_mean = 0, init_std = 0, init_bound = 0;
@@ -31,7 +31,7 @@ struct Parameter {
   int64_t numel() const;
   int64_t rows() const { return shape[0]; }
   int64_t cols() const { return shape.size() > 1 ? shape[1] : 1; }
-  // The parameter's part of a flat buffer, in its own shape.
+  // The parameter's part of a flat buffer, in the parameter's shape.
   Tensor in(Tensor flat) const;
 };
 
@@ -55,12 +55,12 @@ class ParameterTable {
 
  private:
   std::vector<Parameter> parameters_;
-  std::unordered_map<std::string, size_t> at_;  // by name
+  std::unordered_map<std::string, size_t> at_;  // index in parameters_, by name
   int64_t elements_ = 0;
 };
 
-// Maps parameters to a flat buffer that holds `resident` layers at a time (0: all). Layer blocks b and b + resident use
-// the same memory. Blocks 0 and layers + 1 do not share memory with other blocks.
+// Maps parameters to a flat buffer that holds `resident` layers at a time (0: all). The layers of block b and
+// of block b + resident use the same memory. The first and the last block do not share memory with other blocks.
 class Placement {
  public:
   Placement() = default;
@@ -69,7 +69,7 @@ class Placement {
   int64_t elements() const { return elements_; }
   int blocks() const { return layers_ + 2; }
   bool is_layer(int block) const { return block >= 1 && block <= layers_; }
-  // The index (from 0) of the layer-sized part of the buffer that a layer block uses.
+  // The buffer has `resident` parts of the size of a layer. Returns the index, from 0, of the part that a layer uses.
   int slot(int block) const { return (block - 1) % resident_; }
   Tensor in(Tensor flat, const Parameter& parameter) const;
   // The part of the buffer that a block uses.

@@ -88,7 +88,7 @@ void check_rope(JsonObject& object, const Rope& rope, int64_t head_dim) {
   const double pairs = rope.fraction * static_cast<double>(head_dim) / 2;
   if (pairs < 0.5 || std::abs(pairs - std::round(pairs)) > 1e-9)
     object.fail("rope_fraction",
-                fmt::format("found {}, which rotates {} of the {} values of a head, expected whole pairs",
+                fmt::format("found {}, which rotates {} of the {} values of a head, expected one or more whole pairs",
                             rope.fraction, 2 * pairs, head_dim));
   if (rope.direction == 0) object.fail("rope_direction", "found 0, expected 1 or -1");
 }

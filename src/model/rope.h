@@ -1,4 +1,4 @@
-// Rotary position embedding (RoPE): which pairs of a head rotate, how fast, and in which direction.
+// Rotary position embedding (RoPE): which pairs of elements of a head rotate, how fast, and in which direction.
 #pragma once
 
 #include <vector>
@@ -16,9 +16,9 @@ struct Rope {
   double fraction = 1;  // fraction of a head's pairs that rotate, from the first on
   Frequencies frequencies = Frequencies::standard;
   int direction = 1;  // 1: (x1 cos - x2 sin, x2 cos + x1 sin); -1: rotates by the opposite angle
-  // LLaMA 3's scaling ("llama3"); if factor is 0, there is none. Wavelengths are in positions. A frequency whose
-  // wavelength is above original / low_factor is divided by `factor`. A frequency whose wavelength is below original /
-  // high_factor is kept. In between, the result is interpolated.
+  // LLaMA 3's scaling of frequencies ("llama3"). If `factor` is 0, nothing is scaled. Wavelengths are in positions. A
+  // frequency whose wavelength is above original / low_factor is divided by `factor`. A frequency whose wavelength is
+  // below original / high_factor is kept. In between, the result is interpolated.
   double factor = 0, low_factor = 1, high_factor = 4, original = 8192;
 
   bool operator==(const Rope&) const = default;

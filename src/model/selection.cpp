@@ -31,7 +31,9 @@ Selection parse_selection(JsonObject& object, const char* what) {
   }
   selection.names = object.strings("names", std::vector<std::string>{});
   if (selection.roles.empty() && selection.names.empty())
-    object.fail("names", fmt::format("expected roles or names, which select the parameters of {}", what));
+    object.fail(
+        "names",
+        fmt::format("found neither roles nor names, expected one or both to select the parameters of {}", what));
   return selection;
 }
 

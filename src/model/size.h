@@ -14,7 +14,7 @@ double weight_count(const ModelConfig& config);
 // The config key that contributes most to the size: setting it to 1 shrinks the model more than setting any other key
 // to 1.
 struct SizeKey {
-  const char* name;  // the key in configs of this family
+  const char* name;  // name of the key in configs of the model's family
   int64_t value;
 };
 SizeKey largest_key(const ModelConfig& config);

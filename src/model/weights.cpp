@@ -58,7 +58,7 @@ ModelWeights::ModelWeights(const ModelConfig& config, const TensorFiles& files) 
   check(config, stored);
 }
 
-// `stored` is `config` with the biases, the head and the c_attn that the files have.
+// `stored` is `config`, but with biases, a head and a c_attn (whole or split) as in the files.
 void ModelWeights::check(const ModelConfig& config, const ModelConfig& stored) const {
   std::map<std::string, std::string> unknown = names_;
   const ParameterTable table = parameter_table(stored);
@@ -67,7 +67,7 @@ void ModelWeights::check(const ModelConfig& config, const ModelConfig& stored) c
     if (conv1d_ && is_conv1d(config, parameter)) std::swap(shape[0], shape[1]);
     const auto found = names_.find(parameter.name);
     if (found == names_.end())
-      fail("{}: found no tensor '{}', expected it as [{}]: weights of another model", files_.path().string(),
+      fail("{}: found no tensor '{}', expected one of shape [{}]: weights of another model", files_.path().string(),
            parameter.name, fmt::join(shape, ", "));
     const StoredTensor& tensor = files_.find(found->second);
     const std::string file = files_.file_of(tensor.name).string();
@@ -82,7 +82,7 @@ void ModelWeights::check(const ModelConfig& config, const ModelConfig& stored) c
     }
     if (parameter.role == Role::head && config.tied &&
         stored_values(parameter.name, false) != stored_values(table.parameters()[0].name, false))
-      fail("{}: tensor '{}': found other values than in '{}', but this model ties them", file, tensor.name,
+      fail("{}: tensor '{}': found other values than in '{}', but this model ties the two", file, tensor.name,
            names_.at(table.parameters()[0].name));
   }
   for (const auto& [own, name] : unknown) {

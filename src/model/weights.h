@@ -13,7 +13,8 @@ namespace rowan {
 
 class Model;
 
-// Whether transformers stores a parameter as [in, out], as it does for the matrices of GPT-2's layers (Conv1D).
+// Whether Hugging Face transformers stores this parameter as [in, out]. It does so for the matrices of GPT-2's layers
+// (Conv1D).
 bool is_conv1d(const ModelConfig& config, const Parameter& parameter);
 
 // The transpose of a row-major matrix [rows, cols].
@@ -21,9 +22,10 @@ std::vector<float> transposed(const std::vector<float>& values, int64_t rows, in
 
 // Reads the parameters of a model from safetensors files. These variants are accepted:
 // - names with or without the prefix `transformer.` (GPT-2) or `model.` (LLaMA);
-// - GPT-2's matrices as [out, in] (Rowan, nanoGPT) or [in, out] (transformers). The shape of c_attn, which is never
-//   square, decides. Files with split q, k and v are Rowan's and have [out, in];
-// - c_attn whole or split in the files, and whole or split in the model;
+// - GPT-2's matrices as [out, in] (Rowan, nanoGPT) or [in, out] (transformers). The shape of c_attn, which holds q, k
+//   and v and is never square, shows which of the two is stored. Files with split q, k and v are Rowan's and have
+//   [out, in];
+// - c_attn whole or split into q, k and v, in the files and in the model;
 // - a separate head for a model whose head is tied to the embedding, if the two have equal values;
 // - GPT-2 files without biases for a model with biases, which are then 0;
 // - GPT-2 files whose biases are all 0 for a model without biases;

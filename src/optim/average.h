@@ -13,9 +13,9 @@ namespace rowan {
 
 // "average": {"ema": COEFFICIENT, "ema_start": STEPS, "tail": STEPS}
 struct AverageConfig {
-  double ema = 0;         // coefficient of a <- ema a + (1 - ema) w after each update; 0: none
-  int64_t ema_start = 0;  // number of updates to skip; the average starts as the weights after the next update
-  int64_t tail = 0;       // average the weights after each of the last `tail` steps of the run; 0: none
+  double ema = 0;         // coefficient of the EMA a <- ema a + (1 - ema) w of the weights w; 0: no EMA
+  int64_t ema_start = 0;  // number of updates before the EMA starts; its first value is the weights after the next one
+  int64_t tail = 0;       // number of last steps of the run whose weights are averaged; 0: no such average
 };
 
 class Averages {
@@ -23,11 +23,11 @@ class Averages {
   struct Average {
     std::string name;            // "ema" or "tail"; also the name of its file in a checkpoint
     int64_t count = 0;           // number of updates averaged so far; 0: not started
-    std::vector<Tensor> values;  // fp32 values of each share
+    std::vector<Tensor> values;  // the averaged weights: one fp32 tensor per share
   };
 
-  // Averages the shares' masters, or their weights if there are no masters. `steps` is the length of the run. The
-  // constructor allocates all memory.
+  // Averages the fp32 master of each share, or the weight of a share without a master. `steps` is the length of the
+  // run. The constructor allocates all memory.
   Averages(Backend& backend, const AverageConfig& config, int64_t steps, const std::vector<Share>& shares);
 
   // To be called after update number `step` (from 1).
@@ -48,7 +48,7 @@ class Averages {
   int64_t steps_;
   const std::vector<Share>& shares_;
   std::vector<Average> all_;
-  std::vector<Tensor> held_;  // the weights while an average is shown; empty where a master can restore them
+  std::vector<Tensor> held_;  // copies of the weights while an average is shown; empty for a share with a master
   Arena memory_, held_memory_;
 };
 

@@ -14,10 +14,10 @@ struct Set {
 
 constexpr Quintic keller = {3.4445, -4.7750, 2.0315};
 
-// Sources: Muon (keller); Emerging-Optimizers (quintic, polar_express with its safety factor of 1.01 folded in, cans,
-// aol, deepseekv4); arXiv 2505.16932 with the safety factor of modded-nanogpt (polar_express_5); arXiv 2606.00371
-// (cubic); modded-nanogpt's third track (track3, meant for 12 steps). With ns_normalize frobenius, the first step of
-// the set aol flips the sign of singular values above 0.88 ||x||_F, so all singular values should be below that.
+// Sources: Muon (keller); Emerging-Optimizers (quintic, cans, aol, deepseekv4, and polar_express, whose coefficients
+// contain a safety factor of 1.01); arXiv 2505.16932 with the safety factor of modded-nanogpt (polar_express_5);
+// arXiv 2606.00371 (cubic); modded-nanogpt's third track (track3, meant for 12 steps). With ns_normalize frobenius, the
+// first step of the set aol flips the sign of singular values above 0.88 ||x||_F, so none should be larger.
 const std::map<std::string, Set>& sets() {
   static const std::map<std::string, Set> all = {
       {"keller", {1, {keller}}},
@@ -69,7 +69,7 @@ const std::map<std::string, Set>& sets() {
 }
 
 // Pade's quintic has the fixed point 1 and third-order convergence. Small singular values grow by a factor of 15/8 in
-// each step, so polar_steps steps suffice for singular values down to 1e-7 of the norm.
+// each step, so `polar_steps` steps suffice for singular values down to 1e-7 of the norm.
 constexpr Quintic pade = {1.875, -1.25, 0.375};
 constexpr int polar_steps = 36;
 

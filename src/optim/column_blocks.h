@@ -15,8 +15,8 @@ using SlotPart = Tensor OptimizerSlot::*;
 inline constexpr SlotPart moved_parts[] = {&OptimizerSlot::weight, &OptimizerSlot::master, &OptimizerSlot::gradient};
 
 // `wholes` are the matrices [rows, n * cols] of a batch. The batch's slots are the n blocks [rows, cols] of each
-// matrix, in order. A batch without blocks of columns has no `wholes`, and reserve(), place(), split() and join() do
-// nothing.
+// matrix, in order. For a batch without blocks of columns, `wholes` is empty, and reserve(), place(), split() and
+// join() do nothing.
 class ColumnBlocks {
  public:
   // Makes take() allocate enough for this batch.

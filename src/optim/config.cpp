@@ -15,7 +15,6 @@ enum class RoundingMode : uint8_t { nearest, stochastic };
 constexpr auto names_of(RoundingMode) { return enum_names("nearest", "stochastic"); }
 
 const std::vector<Role> two_dimensional = {Role::matrix, Role::embedding, Role::head};
-const std::vector<Role> vectors = {Role::norm, Role::bias};
 
 // A number whose default is the value of another setting.
 struct Own {
@@ -50,7 +49,7 @@ struct Half {
     if (recipe.mars_gamma > 0) object.fail("mars_gamma", "belongs to the recipe mars-adamw");
     object.finish();
   }
-  // Applies a recipe's settings for its AdamW, those of its base first.
+  // Applies a recipe's AdamW settings. If the recipe has a base, the base's AdamW settings are applied first.
   void read(const RecipeInfo& info, double main_lr) {
     if (info.base) read(find_recipe(info.base), main_lr);
     auto source = std::make_shared<JsonSource>(JsonSource{std::string("the AdamW half of ") + info.name, info.adamw});
@@ -120,8 +119,8 @@ std::vector<std::string> pieces(const std::string& name) {
   return result;
 }
 
-// Suggests a correction for the first piece of a pattern that is no piece of a parameter's name. A piece is the text
-// between dots and wildcards.
+// A piece of a name or pattern is the text between dots and wildcards. Suggests a correction for the first piece in
+// `patterns` that no parameter's name contains as a piece.
 std::string suggestion(const std::vector<std::string>& patterns, const ParameterTable& table) {
   std::vector<std::string> known;
   for (const Parameter& parameter : table.parameters())
@@ -282,7 +281,7 @@ size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {
     const Group& group = config.groups[i];
     if (!group.takes(parameter)) continue;
     if (parameter.shape.size() != 2 && !group.recipe->adamw && group.recipe->atom() != Atom::element)
-      fail("optimizer: group '{}': found {}, which is not a matrix, expected matrices for {}; use adamw, lion or sgdm",
+      fail("optimizer: group '{}': {} is not a matrix, but {} updates only matrices; use adamw, lion or sgdm",
            group.name, parameter.name, group.recipe->name);
     return i;
   }

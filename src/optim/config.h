@@ -7,7 +7,7 @@
 //   "rounding": "nearest"|"stochastic", "state": "auto"|"fp32"|"bf16", "telemetry_every": STEPS}
 //
 // The first entry of "groups" that matches a parameter updates it. "routing" says which of the other parameters the
-// recipe updates; AdamW updates the remaining ones.
+// main recipe ("name") updates. AdamW updates the remaining ones.
 #pragma once
 
 #include <memory>
@@ -28,7 +28,7 @@ struct Recipe;
 struct Group : Selection {
   std::string name;
   std::shared_ptr<const Recipe> recipe;   // never null
-  std::optional<Schedule> schedule = {};  // the group's own schedule; none: the main one
+  std::optional<Schedule> schedule = {};  // the group's own schedule; none: the main schedule
 };
 
 // Which parameters the main recipe updates if no entry of "groups" matches them. AdamW updates the remaining ones.
@@ -46,15 +46,15 @@ struct Rates {
 struct OptimizerConfig {
   Routing routing = Routing::hidden;
   std::vector<Group> groups;  // a parameter belongs to the first group that matches
-  size_t given = 0;           // entries of "groups"; the routing's groups follow them and match all other parameters
-  double adamw_lr_ratio = 0;  // AdamW's learning rate divided by the main recipe's; 0: independent
+  size_t given = 0;           // the first `given` groups are the entries of "groups"; the others come from the routing
+  double adamw_lr_ratio = 0;  // AdamW's learning rate divided by the main recipe's; 0: the rates are independent
   bool stochastic = false;    // stochastic rounding of bf16 weights without fp32 masters
-  Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without masters, else fp32
+  Precision state = Precision::automatic;  // dtype; automatic: bf16 for bf16 weights without masters, else fp32
   int64_t telemetry_every = 0;             // steps between telemetry rows; 0: off
 
   const Recipe& main() const { return *groups[given].recipe; }
   // The AdamW for parameters that the main recipe does not update; nullptr if there is none. With the routing `hidden`,
-  // this is the AdamW of the head, else that of the vectors.
+  // this is the AdamW of the head. Otherwise it is the AdamW of the vectors.
   const Recipe* adamw_half() const;
   Rates rates() const;
 };
@@ -63,7 +63,7 @@ struct OptimizerConfig {
 OptimizerConfig parse_optimizer(JsonObject object, int64_t steps = 1);
 // Visits the section's keys; the switches of recipes, adamw and groups are read separately.
 void visit(OptimizerConfig& config, Section& keys);
-// The fully resolved section. Parsing it gives the same config.
+// The section with every default filled in. Parsing it gives the same config.
 Json to_json(OptimizerConfig config);
 
 // Throws Error if a group of "groups" gets no parameter, if blocks do not divide a parameter, or if a recipe for
@@ -73,11 +73,11 @@ void check_routing(JsonObject object, const OptimizerConfig& config, const Param
 // The index of the group that updates a parameter. Throws Error if the group's recipe needs a matrix and the parameter
 // is not a matrix.
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter);
-// The part of a parameter that an ownership plan must not cut. A plan may still cut a matrix between blocks
-// (block_rows_of()).
+// The smallest part of a parameter that must not be divided among ranks. A matrix may still be divided between its
+// blocks (block_rows_of()).
 Atom atom_of(const OptimizerConfig& config, const Parameter& parameter);
 // For each group that has parameters: its name, with _ instead of spaces, and its learning rate at step `step` (from
-// 0), without the width factor. `pace` is that of the main schedule.
+// 0), without the width factor. `pace` is the main schedule's Pace for this step.
 std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& config, const ParameterTable& table,
                                                         int64_t step, const Pace& pace);
 // Rows per block, if a parameter is updated in several equal blocks of rows; else 0.

@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-// Slots join a batch only up to this many elements, to bound the workspace.
+// A slot is added to a batch only if the batch then has at most this many elements. This bounds the workspace.
 constexpr int64_t batch_elements = 32 << 20;
 
 DType state_dtype(const OptimizerConfig& config, const Share& share) {
@@ -18,7 +18,7 @@ DType state_dtype(const OptimizerConfig& config, const Share& share) {
   return share.weight.dtype == DType::bf16 && share.master.empty() ? DType::bf16 : DType::f32;
 }
 
-// The number of columns with which a vector or a range of `count` elements is treated as a matrix.
+// The number of columns of the matrix into which a vector or a range of `count` elements is reshaped.
 int64_t width(int64_t count) {
   for (int64_t cols = 4096; cols > 1; cols /= 2)
     if (count % cols == 0) return cols;
@@ -67,16 +67,15 @@ void check_share(const Recipe& recipe, const Share& share) {
     fail("optimizer: {} has no {}", p.name, share.weight.empty() ? "weight" : "gradient");
   if (share.weight.numel() != share.count || share.gradient.numel() != share.count ||
       (!share.master.empty() && share.master.numel() != share.count))
-    fail("optimizer: {}: found weight {}, gradient {}, master {}, expected {} elements, those of the share", p.name,
+    fail("optimizer: {}: found weight {}, gradient {}, master {}, expected {} elements in each", p.name,
          share.weight.describe(), share.gradient.describe(), share.master.describe(), share.count);
   if (p.shape.size() != 2) return;
   if (recipe.atom() == Atom::row && (share.begin % p.cols() || share.count % p.cols()))
-    fail("optimizer: {}: found a share of elements [{}, {}), expected whole rows, as {} needs", p.name, share.begin,
+    fail("optimizer: {}: found a share of elements [{}, {}), expected whole rows for {}", p.name, share.begin,
          share.begin + share.count, recipe.name);
   if (recipe.atom() == Atom::matrix && !share.whole() && blocks_of(recipe, share).own.empty())
-    fail("optimizer: {}: found a share of elements [{}, {}), expected the whole matrix{}, as {} needs", p.name,
-         share.begin, share.begin + share.count, recipe.blocks.by == Blocks::By::none ? "" : " or whole blocks",
-         recipe.name);
+    fail("optimizer: {}: found a share of elements [{}, {}), expected the whole matrix{} for {}", p.name, share.begin,
+         share.begin + share.count, recipe.blocks.by == Blocks::By::none ? "" : " or whole blocks", recipe.name);
 }
 
 }  // namespace
@@ -188,7 +187,7 @@ void Optimizer::add(const Share& share) {
   for (const auto& [kind, shape] : kinds) kept[kind] = new_state(share, kind.c_str(), shape.first, shape.second);
   std::map<std::string, int64_t> taken;
   int64_t begin = 0;
-  Batch* columns = nullptr;  // the batch for blocks of columns; take_columns() later sets their tensors
+  Batch* columns = nullptr;  // the batch of the blocks of columns; take_columns() later sets the blocks' tensors
   if (matrix && column_blocks(recipe, p) > 1) {
     columns = &batch_for(group, p.rows(), cols, share, static_cast<int64_t>(blocks.own.size()));
     columns->wholes.push_back(slot);
@@ -232,11 +231,12 @@ void Optimizer::take_columns() {
   for (Batch& batch : batches_) columns_.place(batch.slots, batch.wholes);
 }
 
-// MARS clips c = s a - b of each parameter to norm 1, where a = (1 + k) g, b = k previous, and s is the clipping
-// coefficient of the whole model. s is known only after the ranks have added up the gradient norm. Since
+// MARS clips c = s a - b of each parameter to norm 1. Here a = (1 + k) g with the gradient g, b = k p with the previous
+// gradient p, and s is the clipping coefficient of the whole model, which is known only after the ranks have added up
+// the gradient norm. Since
 //   |s a - b|^2 = s |a - b|^2 + (s^2 - s) |a|^2 + (1 - s) |b|^2,
-// it is enough to add up |a - b|^2, |a|^2 and |b|^2 over the ranks. They do not contain s, so this needs no second
-// message.
+// it is enough to add up |a - b|^2, |a|^2 and |b|^2 over the ranks. These three sums do not contain s, so the message
+// that adds up the gradient norm can contain them too.
 ParameterSums Optimizer::sums() const {
   ParameterSums sums;
   if (std::none_of(config_.groups.begin(), config_.groups.end(),
@@ -255,7 +255,7 @@ ParameterSums Optimizer::sums() const {
       gradients.push_back(slots[i].gradient.view({batch.rows, batch.cols}));
       previous.push_back(slots[i].first.view({batch.rows, batch.cols}));
       // momentum() adds 0 * gradient to the buffer `first`, which would turn the previous gradient into NaN if the
-      // gradient is not finite. After this swap, the buffer is the gradient, and the previous gradient is only read.
+      // gradient is not finite. After this swap, the gradient is in `first`, and the previous gradient is only read.
       std::swap(slots[i].gradient, slots[i].first);
     }
     backend_.momentum(update, slots, MomentumRule{1, 0, 1 + k, -k});
@@ -286,7 +286,7 @@ void Optimizer::mars_step(const Batch& batch, const Recipe& recipe, const Moment
   backend_.adamw(slots, rule);
 }
 
-// The part of the workspace's update that a batch uses, as [n, rows, cols].
+// The part of Workspace::update that a batch uses, as [n, rows, cols].
 Tensor Optimizer::update_of(const Batch& batch) const {
   const int64_t n = static_cast<int64_t>(batch.slots.size());
   return workspaces_.at(DType::f32).update.slice(0, n * batch.rows * batch.cols).view({n, batch.rows, batch.cols});

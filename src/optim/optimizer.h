@@ -28,16 +28,16 @@ struct StateTensor {
   Tensor tensor;
 };
 
-// Values [begin, begin + count) of a state of `whole` values whose shape is not the parameter's. If count is 0, the
-// state has one value per element of the parameter.
+// For optimizer state whose shape is not the parameter's: the share has values [begin, begin + count) of the `whole`
+// values. If count is 0, the state has one value per element of the parameter.
 struct OwnShape {
   int64_t begin = 0, count = 0, whole = 0;
 };
 
 class Optimizer {
  public:
-  // The constructor allocates all memory. Throws Error if a share cuts an atom of its recipe, lacks a weight or
-  // gradient, or has tensors of wrong sizes, or if no recipe fits its parameter.
+  // The constructor allocates all memory. Throws Error if a share lacks a weight or gradient, or has tensors of wrong
+  // sizes, or cuts a part that its recipe must see whole (Atom), or if no recipe fits its parameter.
   Optimizer(Backend& backend, const OptimizerConfig& config, std::vector<Share> shares, uint64_t seed = 0);
 
   // MARS's AdamW needs sums over whole parameters. Returns the sums over this process's shares, or an empty map if no
@@ -45,18 +45,18 @@ class Optimizer {
   ParameterSums sums() const;
 
   // Makes one update. `step` counts from 0. Step 0 throws Error if a matrix is zero and its recipe would keep it zero.
-  // `pace` is that of the main schedule; groups may have their own. grad_scale, the clipping coefficient, multiplies
-  // every gradient. `sums` are those of sums(), added over all processes.
+  // `pace` is the main schedule's Pace for this step; a group may have its own schedule. grad_scale, the clipping
+  // coefficient, multiplies every gradient. `sums` are the results of sums(), added over all processes.
   void step(int64_t step, const Pace& pace, float grad_scale, const ParameterSums& sums);
-  // The same for a process that owns whole parameters.
+  // For a process that owns whole parameters: it needs no sums of other processes.
   void step(int64_t step, const Pace& pace, float grad_scale) { this->step(step, pace, grad_scale, sums()); }
   // The largest precondition_frequency of the recipes in use, at most 100; 1 if none has a preconditioner. Callers
   // average the cost of a step over this many steps.
   int64_t period() const;
 
-  // Telemetry of the last step, or empty if on_log_steps() is false for that step. It covers the matrices of this
-  // process that AdamW does not update, if they are whole or in whole blocks. A matrix in blocks gets the mean over its
-  // blocks in this process.
+  // Telemetry of the last step, or empty if on_log_steps() is false for that step. It covers the matrices that AdamW
+  // does not update, if this process owns the whole matrix or whole blocks of it. The metrics of a matrix in blocks are
+  // means over the blocks that this process owns.
   const std::vector<Metric>& telemetry() const { return metrics_; }
   // Whether this process owns matrices that telemetry covers.
   bool has_telemetry() const;
@@ -74,8 +74,8 @@ class Optimizer {
     int64_t rows = 0, cols = 0;
     Slots slots;
     States states;    // state of the stages, without the momentum
-    Slots wholes;     // if the slots are blocks of columns: the matrices that they are blocks of
-    Slots corrected;  // MARS: the slots that AdamW updates; mars_step() sets their gradients
+    Slots wholes;     // if the slots are blocks of columns: the matrices that contain these blocks
+    Slots corrected;  // for MARS's AdamW: the slots that AdamW updates; mars_step() sets their gradients
     std::vector<const Parameter*> parameters;
   };
   // A matrix that telemetry covers, and its weights before the step.
@@ -107,7 +107,7 @@ class Optimizer {
   std::vector<StateTensor> state_;
   std::vector<Metric> metrics_;
   std::vector<Batch> batches_;
-  // The index of the batch that still takes slots, by the properties that all its slots have in common.
+  // Maps the properties that all slots of a batch have in common to the index of the batch that still takes slots.
   std::map<std::string, size_t> open_;
   std::map<DType, Workspace> workspaces_;
   ColumnBlocks columns_;

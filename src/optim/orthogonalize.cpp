@@ -9,7 +9,7 @@ namespace {
 
 float f(double x) { return static_cast<float>(x); }
 
-// The scratch memory of an iteration: the Gram matrix (x^T x if `tall`, else x x^T), and a polynomial of it.
+// The scratch memory of an iteration: the Gram matrix (x^T x if `tall`, else x x^T), and a polynomial of this matrix.
 struct Grams {
   bool tall;
   Tensor gram, squared;
@@ -43,7 +43,8 @@ void almost_orthogonal(StageRun& run, Tensor x, const Grams& grams) {
   run.backend.scale_along(x, factors, grams.tall ? Along::column : Along::row);
 }
 
-// MuonEq's spc: divides by |(x x^T)^2|_F^(1/4), a closer upper bound of the largest singular value than |x|_F.
+// The start `spc` of MuonEq's code: divides x by |(x x^T)^2|_F^(1/4), which is a closer upper bound of the largest
+// singular value than |x|_F.
 void by_gram_norm(StageRun& run, Tensor x, const Grams& grams) {
   normalize_matrices(run, x, 1);
   const int64_t n = x.dim(0);

@@ -18,7 +18,7 @@ struct Pace;
 
 enum class Form : uint8_t { ema, heavy_ball, lion, nadam, sum, none };
 constexpr auto names_of(Form) { return enum_names("ema", "heavy_ball", "lion", "nadam", "sum", "none"); }
-// `both` projects along both axes. The axis that `alternate` uses in the same step comes second.
+// `both` projects along both axes, last along the axis that `alternate` would use in the same step.
 enum class Project : uint8_t { none, rows, columns, alternate, both };
 constexpr auto names_of(Project) { return enum_names("none", "rows", "columns", "alternate", "both"); }
 enum class Equilibrate : uint8_t { none, row, column, row_column, sign, row_mean };
@@ -41,18 +41,17 @@ constexpr auto names_of(Direction) {
 // soap_momentum: SOAP's basis, with second moments of the momentum stage's update instead of the gradient.
 enum class Precondition : uint8_t { none, soap, soap_momentum, kl_soap, kl_shampoo };
 constexpr auto names_of(Precondition) { return enum_names("none", "soap", "soap_momentum", "kl_soap", "kl_shampoo"); }
-// Whether the factors and the basis are updated before or after the step that a gradient makes.
-// after: both after the step. The first gradient initializes both. It makes no step, except with soap_momentum, whose
-// first step uses the momentum without preconditioning.
-// before: both before the step.
-// around: the factors before the step, the basis after it. The first basis is computed before the first step.
+// Whether the preconditioner's factors and basis are updated before or after the step that a gradient makes.
+// `after`: both after the step. The first gradient only initializes factors and basis and makes no step. Exception:
+// with `soap_momentum`, the first step uses the momentum without preconditioning. `before`: both before the step.
+// `around`: the factors before the step, the basis after it. The first basis is computed before the first step.
 enum class PreconditionOrder : uint8_t { after, before, around };
 constexpr auto names_of(PreconditionOrder) { return enum_names("after", "before", "around"); }
 enum class Basis : uint8_t { power, eigh };
 constexpr auto names_of(Basis) { return enum_names("power", "eigh"); }
 enum class Graft : uint8_t { none, adam };
 constexpr auto names_of(Graft) { return enum_names("none", "adam"); }
-// Which Newton-Schulz coefficients repeat if a set has fewer than ns_steps: the last triple, or the whole set.
+// What repeats if a set of Newton-Schulz coefficients has fewer than ns_steps triples: its last triple, or all of them.
 enum class Repeat : uint8_t { last, all };
 constexpr auto names_of(Repeat) { return enum_names("last", "all"); }
 enum class Start : uint8_t { frobenius, aol, gram };
@@ -93,21 +92,21 @@ constexpr auto names_of(Kept) { return enum_names("fp32", "bf16"); }
 using Quintic = std::array<double, 3>;
 
 // Splits a parameter into blocks of consecutive rows, each of which is updated as a matrix of its own. With `heads` a
-// block is one attention head, with `pairs` two heads. Both split attention's output projection into blocks of columns
-// instead, because its columns belong to heads.
+// block is one attention head, with `pairs` two heads. `heads` and `pairs` split attention's output projection into
+// blocks of columns instead, because its columns belong to heads.
 struct Blocks {
   enum class By : uint8_t { none, count, rows, heads, pairs };
   By by = By::none;
-  int64_t count = 0;          // number of equal blocks
-  std::vector<int64_t> rows;  // number of rows of each block
+  int64_t count = 0;          // By::count: number of equal blocks
+  std::vector<int64_t> rows;  // By::rows: number of rows of each block
 };
 
-// A momentum schedule: linear from `from` to the recipe's momentum over `steps` steps, then constant. While the
-// learning rate decays, the momentum moves from this value to `end`. Pace::fall is the fraction of the way.
+// A momentum schedule: linear from `from` to Recipe::momentum over `steps` steps, then constant. While the learning
+// rate decays, the momentum moves towards `end`, by the fraction Pace::fall of the difference.
 struct MomentumCourse {
-  double from = 0;  // initial value; 0: momentum stays constant
+  double from = 0;  // initial momentum; 0: no schedule, the momentum is constant
   int64_t steps = 0;
-  double end = 0;  // final value; 0: none
+  double end = 0;  // final momentum; 0: the momentum does not change while the learning rate decays
 };
 
 struct Recipe {
@@ -118,12 +117,12 @@ struct Recipe {
   double weight_decay = 0;
 
   // AdamW.
-  double beta1 = 0.9, beta2 = 0.95;  // adapt, precondition, shampoo and magnitudes also use beta2
-  double eps = 1e-8;                 // also used by project and by directions that normalize an axis
+  double beta1 = 0.9, beta2 = 0.95;  // the stages adapt, precondition, shampoo and magnitudes also use beta2
+  double eps = 1e-8;                 // also used by the stage project and by directions that normalize an axis
   bool corrected_eps = true;  // true: add eps to the root of the bias-corrected v (as torch); false: to the root of v
-  bool corrected_decay = false;  // decay is multiplied by lr sqrt(1 - beta2^t) / (1 - beta1^t) instead of lr
+  bool corrected_decay = false;  // true: decay is multiplied by lr sqrt(1 - beta2^t) / (1 - beta1^t) instead of lr
 
-  // The stages; stages.h has the order in which they run.
+  // The switches of the stages. stages.h has the order in which the stages run.
   double width_scale = 0;  // lr of each matrix is multiplied by (inputs / width_base)^width_scale; 0: off
   double width_base = 1;
   DecayCourse decay_course = DecayCourse::constant;
@@ -134,40 +133,40 @@ struct Recipe {
   MomentumCourse momentum_course;
   double beta = 0.95;  // coefficient of the momentum buffer if form is ema or lion
   bool nesterov = true;
-  bool bias_correction = false;          // divide the update by 1 - beta^t
-  double momentum_decay = 0.004;         // psi in nadam's momentum schedule
-  bool momentum_last = false;            // the buffer averages directions instead of gradients
-  double slow_beta = 0, slow_alpha = 0;  // coefficient and weight of AdEMAMix's second average; slow_beta 0: off
+  bool bias_correction = false;          // true: divide the update by 1 - beta^t
+  double momentum_decay = 0.004;         // psi in the momentum schedule of form nadam
+  bool momentum_last = false;            // true: the momentum buffer averages directions instead of gradients
+  double slow_beta = 0, slow_alpha = 0;  // AdEMAMix's second average: coefficient (0: off) and weight
   int64_t slow_alpha_warmup = 0, slow_beta_warmup = 0;
   double select_fraction = 0, select_decay = 0.95;  // Dion2: fraction of rows or columns that is updated; 0: all
   Project project = Project::none;
-  bool raw_weights = false;  // project along w itself (Mano v2) instead of w / |w|
+  bool raw_weights = false;  // true: project along the weights w (Mano v2); false: along w / |w|
   Equilibrate equilibrate = Equilibrate::none;
   double equilibrate_exponent = -0.5, equilibrate_eps = 1e-8;
-  double equilibrate_clip = 0;  // factors are clamped to [1 / clip, clip]; 0: unlimited
-  int64_t phase = 0;            // first step, counted from 1, in which row_column equilibrates rows only; 0: none
+  double equilibrate_clip = 0;  // c > 0: the factors of rows and columns are clamped to [1 / c, c]; 0: unlimited
+  int64_t phase = 0;            // row_column equilibrates only rows from this step on (counted from 1); 0: never
   Direction direction = Direction::none;
   Divide eps_mode = Divide::clamp;
   std::string ns_coefficients = "keller";  // a named set, or "list" for ns_list
   std::vector<Quintic> ns_list;
   int64_t ns_steps = 5;
   Repeat ns_repeat = Repeat::last;
-  bool ns_gram = false;  // iterate on the Gram matrix, if the matrix is not square
+  bool ns_gram = false;  // true: iterate on the Gram matrix, if the update is not square
   Start ns_normalize = Start::frobenius;
-  double ns_safety = 0;  // safety factor of the norm; 0: that of the coefficient set
+  double ns_safety = 0;  // factor on the norm that divides the matrix; 0: the coefficient set's factor
   double ns_eps = 1e-7;
   Divide ns_eps_mode = Divide::add;
   bool ns_transpose = true;  // true: the Gram matrix of the shorter side; false: always the Gram matrix of the rows
   Precision ns_precision = Precision::automatic;
-  int64_t balance_steps = 2;  // number of balancing rounds of aurora
+  int64_t balance_steps = 2;  // number of rounds of direction aurora
   double balance_exponent = 0.5, balance_eps = 1e-7;
   Precondition precondition = Precondition::none;
   PreconditionOrder precondition_order = PreconditionOrder::after;
   Basis basis = Basis::power;
   int64_t precondition_frequency = 10, max_precond_dim = 10000;
-  double shampoo_beta = 0;  // beta of the factors; 0: beta2
+  double shampoo_beta = 0;  // coefficient of the EMA that makes the preconditioner's factors; 0: beta2
   double precondition_eps = 1e-8;
-  Kept precondition_state = Kept::fp32;  // dtype of factors, bases and roots
+  Kept precondition_state = Kept::fp32;  // dtype of the preconditioner's factors, bases and roots
   bool one_sided = false, kl_factors = false, correct_bias = true, normalize_update = false, decay_last = false;
   double init_factor = 0.1, max_inverse_root = 0;  // max_inverse_root 0: the side's length, clamped to [10, 4000]
   bool whole_first_factor = false;
@@ -184,7 +183,7 @@ struct Recipe {
   double clamp = 0;     // the constant c of NAMO-D; 0: unlimited
   double step_cap = 0;  // NAMO's cap on the factors of the step and of adaptive decay; 0: unlimited
   ShapeScale shape_scale = ShapeScale::none;
-  double scale = 0.2;                                    // factor for moonlight, axis and rms
+  double scale = 0.2;                                    // factor in shape_scale moonlight, axis and rms
   double radius = 1;                                     // multiplies the step, in addition to the factor for the shape
   Precision direction_precision = Precision::automatic;  // bf16: round direction times shape factor before the step
   Decay decay = Decay::plain;
@@ -194,7 +193,7 @@ struct Recipe {
   Retract retract = Retract::none;
   double retract_eps = 1e-10;
 
-  // A copy with the momentum and weight decay of step `step` (from 0). `pace` is that of the schedule at this step.
+  // A copy with the momentum and weight decay of step `step` (from 0). `pace` is the schedule's Pace for this step.
   Recipe at(int64_t step, const Pace& pace) const;
   // The factor of lr for a matrix with `inputs` columns (width_scale).
   double width_factor(int64_t inputs) const;

@@ -151,8 +151,8 @@ class Reader : public Switches {
     value = static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
   }
   // Whether the switches being visited have no effect. A key that several stages share is refused only if no stage
-  // reads the key; the reason is then that of the first stage. In the config.json of a run, a key without effect may
-  // have its default value `unset`, because the version that wrote the file may have read the key.
+  // reads the key. The message then gives the first stage's reason. In the config.json of a run, a key without effect
+  // may have its default value `unset`, because the version of Rowan that wrote the file may have read the key.
   bool idle(const char* key, const Json& unset = Json::value_t::discarded) {
     if (!idle_)
       read_.insert(key);
@@ -282,7 +282,7 @@ Json to_json(const Recipe& recipe) {
 
 void check_recipe(const JsonObject& object, const Recipe& recipe) {
   if (recipe.adamw && recipe.decay == Decay::adaptive)
-    object.fail("decay", "adaptive decay is multiplied by the factors of adapt matrix or column, which adamw lacks");
+    object.fail("decay", "adaptive needs the factors of adapt matrix or column, which adamw lacks");
   if (recipe.adamw) return;
   for (const Stage* stage : stages)
     if (stage->check) stage->check(recipe, [&](const char* key, const std::string& why) { object.fail(key, why); });

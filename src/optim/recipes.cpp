@@ -1,5 +1,5 @@
 // The functions of recipes.h, and the first named recipes; recipes_field.cpp has the others. Settings follow the
-// authors' released code where there is any. `paper` overrides those that differ in the published rule.
+// authors' released code where there is any. RecipeInfo::paper overrides the settings that differ in the paper.
 #include "optim/recipes.h"
 
 #include <algorithm>

@@ -17,9 +17,9 @@ struct RecipeInfo {
   const char* deviations;         // differences between paper, code and this program
   const char* settings;           // settings as JSON
   const char* paper = nullptr;    // JSON overrides for "variant": "paper"; nullptr: there is no such variant
-  const char* adamw = "{}";       // settings of its AdamW as JSON; lr and weight_decay default to the recipe's own
+  const char* adamw = "{}";       // AdamW settings for other parameters; lr and weight_decay default to the recipe's
   const char* checked = nullptr;  // the program with which the recipe was compared
-  const char* base = nullptr;     // the recipe whose settings and AdamW this one overrides
+  const char* base = nullptr;     // the recipe whose settings and AdamW settings this recipe overrides
 };
 
 // The recipes of recipes_field.cpp. recipes() returns them too, after those of recipes.cpp.

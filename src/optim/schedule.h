@@ -30,15 +30,15 @@ struct Schedule {
   int64_t warmup_steps = 0;
   int64_t asked_warmup_steps = 0;  // the requested warm-up, if it is longer than `steps` and was shortened; else 0
   double min_lr_ratio = 0.1;
-  FallsFrom falls_from = FallsFrom::warmup;  // cosine and linear: where the decay begins
-  int64_t decay_steps = 0;                   // wsd: number of last steps over which the rate falls to min_lr_ratio
+  FallsFrom falls_from = FallsFrom::warmup;  // shapes cosine and linear: where the decay begins
+  int64_t decay_steps = 0;                   // shape wsd: number of last steps of the run, in which the rate falls
   int64_t asked_decay_steps = 0;  // the requested decay, if it did not fit after the warm-up and was shortened; else 0
-  Fall decay = Fall::linear;      // wsd: linear or cosine decay
+  Fall decay = Fall::linear;      // shape wsd: linear or cosine decay
 
-  // The multiplier at step `step` (from 0), with t = step - from_step, but at least 0. During warm-up it is
-  // t / warmup_steps, which is 0 at t = 0. After warm-up, `constant` stays at 1. The progress of cosine and linear
-  // decay is (t - warmup_steps) / (steps - warmup_steps), or t / steps if falls_from is `start`. wsd decays over the
-  // last decay_steps. Every decay ends with min_lr_ratio at t = steps, one step after the last.
+  // The multiplier at step `step` (from 0). Let t = max(0, step - from_step). During warm-up, the multiplier is
+  // t / warmup_steps, which is 0 at t = 0. After warm-up, `constant` stays at 1. The progress of `cosine` and `linear`
+  // is (t - warmup_steps) / (steps - warmup_steps), or t / steps if falls_from is `start`. `wsd` decays over the last
+  // decay_steps steps. Every decay ends with min_lr_ratio at t = steps, one step after the last.
   double multiplier(int64_t step) const;
   Pace pace(int64_t step) const;
 };

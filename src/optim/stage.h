@@ -63,9 +63,9 @@ struct Moment {
 };
 
 // Flat scratch memory, shared by all batches whose updates have the same dtype. A tensor is empty if no batch needs it.
-// update, other, kept, projected and gradients each hold all elements of a batch. gram and gram_squared hold square
-// matrices [side, side], where side is the length of a side of the batch's matrices. gradients, sums and measured are
-// fp32; the others have the dtype of the update.
+// `update`, `other`, `kept`, `projected` and `gradients` each hold all elements of a batch. `gram` and `gram_squared`
+// hold square matrices [side, side], where side is the length of a side of the batch's matrices. `gradients`, `sums`
+// and `measured` are fp32. The other tensors have the dtype of `update`.
 struct Workspace {
   Tensor update, other, kept, projected, gradients, gram, gram_squared, sums, measured;
 };
@@ -99,7 +99,7 @@ struct StageRun {
   const States& states;
   Workspace& workspace;
   Tensor update;        // [n, out, in]: the momentum after the first stages, the direction at the end
-  Tensor factors = {};  // factors of the step, fp32[n, k] along factors_along; may be empty
+  Tensor factors = {};  // factors of the step: fp32[n, k], k per matrix along factors_along; may be empty
   Along factors_along = Along::matrix;
 
   int64_t n() const { return update.dim(0); }
@@ -113,8 +113,8 @@ struct StageRun {
   Tensor sums(int i, int64_t k) const;
   // The part of `flat` that the batch uses, as [n, out, in].
   Tensor part(const Tensor& flat) const;
-  // A copy of all slots. In the copy, the fields `first` and `second` are the states that the arguments name. For
-  // nullptr, the field keeps the slot's own tensor.
+  // A copy of all slots. In the copy, the fields `first` and `second` are the states whose names are the arguments. If
+  // an argument is nullptr, the field keeps the slot's own tensor.
   Slots with(const char* first, const char* second = nullptr) const;
   // wide() returns a square state matrix in fp32. A matrix that is stored in bf16 is copied to workspace.gram, from
   // element `at` on. keep() rounds such a copy and writes it back.
@@ -129,7 +129,7 @@ using Refuse = std::function<void(const char* key, const std::string& why)>;
 
 struct Stage {
   const char* name;
-  // Visits the stage's switches, after those of the stages before it. Null: there are none.
+  // Visits the stage's switches, after the switches of the stages before it. Null: the stage has no switches.
   void (*switches)(Recipe&, Switches&) = nullptr;
   bool (*on)(const Recipe&) = nullptr;
   // The smallest part of a parameter that the stage can process by itself; called only if the stage is on.

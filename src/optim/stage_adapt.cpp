@@ -15,7 +15,8 @@ bool on(const Recipe& r) { return r.adapt != Adapt::none; }
 
 bool by_element(const Recipe& r) { return r.adapt == Adapt::element_moment || r.adapt == Adapt::gradient_moment; }
 
-// Whether there is one second moment per row, per column or per matrix. Choices with one per element do not use this.
+// Whether there is one second moment per row, per column or per matrix. Not for choices with one second moment per
+// element.
 Along along_of(const Recipe& r, int64_t rows, int64_t cols) {
   if (r.adapt == Adapt::matrix) return Along::matrix;
   if (r.adapt == Adapt::column) return Along::column;

@@ -10,7 +10,7 @@ namespace {
 
 bool by_heads(const Blocks& blocks) { return blocks.by == Blocks::By::heads || blocks.by == Blocks::By::pairs; }
 
-// The number of blocks in `size` rows or columns, if one head has `head` of them. A block is one head, or two with
+// The number of blocks, if each head has `head` of the `size` rows or columns. A block is one head, or two heads with
 // Blocks::By::pairs.
 int64_t head_blocks(const Recipe& recipe, const Parameter& parameter, int64_t size, int64_t head) {
   const int64_t heads = size / head, each = recipe.blocks.by == Blocks::By::pairs ? 2 : 1;

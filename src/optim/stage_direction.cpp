@@ -45,7 +45,7 @@ void switches(Recipe& r, Switches& s) {
 
 // Aurora (arXiv 2606.27715): an orthogonal factor whose rows (columns, if the matrix is wide) have nearly equal norms.
 // Each round scales the rows of the original update by d and orthogonalizes the result. After each round but the last,
-// the row norms of its orthogonal factor correct d.
+// the row norms of the resulting orthogonal factor correct d.
 void aurora(StageRun& x) {
   const Recipe& r = x.recipe;
   const bool tall = x.rows() > x.cols();

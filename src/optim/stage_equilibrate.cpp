@@ -10,9 +10,8 @@ namespace {
 void switches(Recipe& r, Switches& s) {
   s.choice("equilibrate", r.equilibrate);
   const bool norms = r.equilibrate != Equilibrate::none && r.equilibrate != Equilibrate::sign;
-  s.when(norms, "equilibrate none and sign do not read it",
-         [&] { s.number("equilibrate_eps", r.equilibrate_eps, 0, 1); });
-  s.when(norms && r.equilibrate != Equilibrate::row_mean, "equilibrate none, sign and row_mean do not read it", [&] {
+  s.when(norms, "equilibrate is none or sign", [&] { s.number("equilibrate_eps", r.equilibrate_eps, 0, 1); });
+  s.when(norms && r.equilibrate != Equilibrate::row_mean, "equilibrate is none, sign or row_mean", [&] {
     s.number("equilibrate_exponent", r.equilibrate_exponent, -2, 2);
     s.set("equilibrate_clip", r.equilibrate_clip, 1, 1e30);
   });

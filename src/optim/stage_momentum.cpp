@@ -15,7 +15,8 @@ bool averages(const Recipe& r) { return r.form == Form::ema || r.form == Form::l
 
 void switches(Recipe& r, Switches& s) {
   s.choice("form", r.form);
-  s.when(r.form != Form::sum && r.form != Form::none, "forms sum and none have no coefficient", [&] { s.momentum(r); });
+  s.when(r.form != Form::sum && r.form != Form::none, "form is sum or none, which have no coefficient",
+         [&] { s.momentum(r); });
   s.when(r.form == Form::ema || r.form == Form::lion, "only forms ema and lion read it",
          [&] { s.number("beta", r.beta, 0, 0.9999999); });
   s.when(r.form == Form::ema || r.form == Form::heavy_ball, "only forms ema and heavy_ball read it",
@@ -98,7 +99,7 @@ const Stage momentum_stage = {.name = "momentum",
                               .check = check,
                               .fuses = [](const Recipe& r) { return !r.momentum_last; }};
 
-// With momentum_last, the buffer averages the directions that earlier stages computed from the gradient.
+// With momentum_last, the momentum buffer averages the directions that earlier stages computed from the gradients.
 const Stage late_momentum_stage = {.name = "late momentum",
                                    .on = [](const Recipe& r) { return r.momentum_last; },
                                    .atom = [](const Recipe&) { return Atom::element; },

@@ -1,6 +1,6 @@
 // Muown (arXiv 2605.10797): a row w_i is a magnitude s_i times the unit vector v_i / l_i, where l_i is the norm of v_i.
 // split() computes Adam's step of the magnitudes. The stages between split() and join() compute the direction in which
-// the v_i move. join() applies both to the weights.
+// the v_i move. join() applies the step and the direction to the weights.
 #include <cmath>
 
 #include "kernels/backend.h"
@@ -36,7 +36,8 @@ void row_lengths(StageRun& x, Tensor to) {
   x.backend.power(to, {1, 0, 0.5f});
 }
 
-// Replaces the gradients of the weights by those of the vectors, and computes Adam's step of the magnitudes for join().
+// Replaces the gradients of the weights by the gradients of the vectors v_i. Computes Adam's step of the magnitudes,
+// which join() applies.
 void split(StageRun& x) {
   Tensor gradients = x.part(x.workspace.gradients);
   x.backend.momentum(gradients, x.slots, {1, 0, 0, 1, false, x.now.grad_scale});
@@ -127,10 +128,10 @@ void check(const Recipe& r, const Refuse& refuse) {
     refuse("retract", "conflicts with magnitudes, which put each row on a sphere of its own");
   if (r.adapt != Adapt::none || r.shape_scale == ShapeScale::nuclear)
     refuse("magnitudes",
-           "conflicts with adapt and with shape_scale nuclear, because its step does not use their factors");
+           "conflicts with adapt and with shape_scale nuclear: the step with magnitudes does not use their factors");
   if (r.decay != Decay::plain || r.decay_rate != DecayRate::lr || r.decay_last)
-    refuse("decay", "conflicts with magnitudes, which choose what decays");
-  if (r.momentum_last) refuse("momentum_last", "conflicts with magnitudes, whose buffer averages gradients");
+    refuse("decay", "conflicts with magnitudes, whose value chooses what decays");
+  if (r.momentum_last) refuse("momentum_last", "conflicts with magnitudes, whose momentum buffer averages gradients");
 }
 
 void state(const Recipe&, int64_t rows, int64_t, std::vector<StateSpec>& specs) {

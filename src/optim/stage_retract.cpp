@@ -1,6 +1,6 @@
 // Hyperball (arXiv 2606.16899): the length of the step is lr times the norm of the weights. The new weights are scaled
 // back to the old norm. This is done for each matrix or each row. Step, decay and retraction are one pass over the
-// weights, with factors from the sums |w|^2, <u, w> and |u|^2.
+// weights w, with factors from the sums |w|^2, <u, w> and |u|^2, where u is the update.
 #include "kernels/backend.h"
 #include "optim/stages.h"
 

@@ -23,9 +23,9 @@ void switches(Recipe& r, Switches& s) {
   s.choice("direction_precision", r.direction_precision);
 }
 
-// Applies shape_scale rms, unless NorMuon's factors already give the update this norm. The direction stage computes the
-// factor of nuclear. The factors of the other choices depend only on shape and step, and Optimizer::step() stores them
-// in the slots.
+// Scales the update to the norm that shape_scale rms gives it, unless NorMuon's factors already do so. The direction
+// stage computes the factor of shape_scale nuclear. The factors of the other choices depend only on shape and step, and
+// Optimizer::step() stores them in the slots.
 void run(StageRun& x) {
   if (x.recipe.shape_scale != ShapeScale::rms || !x.factors.empty()) return;
   NormalizeRule rule;

@@ -1,6 +1,6 @@
-// Shampoo as in Meta's DistributedShampoo: from step shampoo_start on, the momentum is multiplied by a power of the
-// factor L (rows) from the left and of R (columns) from the right. With grafting, the result is scaled to the norm of
-// Adam's step, and earlier steps are Adam's.
+// Shampoo as in Meta's DistributedShampoo: from step shampoo_start on, the momentum is multiplied by a power of L, the
+// factor of the rows, from the left, and by a power of R, the factor of the columns, from the right. With grafting, the
+// result is scaled to the norm of Adam's step, and steps before shampoo_start are Adam's steps.
 #include <fmt/format.h>
 
 #include <cmath>

@@ -26,7 +26,7 @@ bool sorts(const Recipe& r) {
   return r.precondition == Precondition::soap_momentum ||
          (r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::after);
 }
-// The order `before` is that of NVIDIA's code, which has no frequency.
+// Whether the bases move in every step. The order `before` follows NVIDIA's code, which has no precondition_frequency.
 bool in_every_step(const Recipe& r) {
   return r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::before;
 }
@@ -102,14 +102,14 @@ struct Matrix {
     return side;
   }
 
-  // The state in fp32. State that is stored in bf16 is copied to workspace.gram, after the memory of square(). A copy
-  // is valid until the next call of the same function.
+  // A side's state in fp32. State that is stored in bf16 is copied to workspace.gram, after the memory of square(). A
+  // copy is valid until the next call of the same function.
   Tensor factor(const Side& side) const { return x.wide(side.factor, largest() * largest()); }
   Tensor basis(const Side& side) const { return x.wide(side.basis, 2 * largest() * largest()); }
   int64_t largest() const { return std::max(left ? left.size : 0, right ? right.size : 0); }
 
-  // Rotates `from` into the bases of both sides: `to` is Q_L^T F Q_R for F = `from`, or Q_L F Q_R^T if `back`. `to` may
-  // be `from`.
+  // Rotates the matrix F in `from` into the bases of both sides: writes Q_L^T F Q_R into `to`. If the argument `back`
+  // is true, writes Q_L F Q_R^T. `to` may be `from`.
   void turn(Tensor to, Tensor from, bool back) const {
     Tensor half = from;
     if (left) {
@@ -146,8 +146,8 @@ struct Matrix {
     return static_cast<double>(std::clamp<int64_t>(side.size, 10, 4000));
   }
 
-  // factor = beta factor + share g g^T, or g^T g for the right side. With `by`, g is first rotated into the basis of
-  // the other side and divided by the square roots of the other side's eigenvalues.
+  // factor = beta factor + share g g^T, or g^T g for the right side. If the argument `by` is true, g is first rotated
+  // into the basis of the other side and divided by the square roots of the other side's eigenvalues.
   void add_gradient(const Side& side, const Side& other, bool by, double beta, double share) const {
     Tensor g = gradient;
     if (by && other) {

@@ -29,17 +29,18 @@ inline Along alternating_axis(int64_t t) { return t % 2 == 1 ? Along::column : A
 inline Along other_axis(Along axis) { return axis == Along::row ? Along::column : Along::row; }
 // The axis that the direction normalizes, or normalizes last.
 Along axis_of(const Recipe& recipe, int64_t t);
-// The factor that shape_scale and radius give the update of a matrix [out, in] at step t. The factors of rms and
-// nuclear are left out, because they depend on the update.
+// The factor that shape_scale and radius give the update of a matrix [out, in] at step t. The factors of shape_scale
+// rms and nuclear are left out, because they depend on the update.
 float shape_factor(const Recipe& recipe, int64_t out, int64_t in, int64_t t);
 // The Frobenius norm of a matrix [rows, cols] whose elements have a root mean square of `scale`.
 float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols);
 
-// Whether the preconditioner has a factor for a side of length `size`; `other` is the length of the other side.
+// Whether the preconditioner has a factor for one side of a matrix. `size` is the length of this side, `other` the
+// length of the other side.
 bool has_side(const Recipe& recipe, int64_t size, int64_t other);
 // The dtype in which factors, bases and roots are stored.
 DType kept_dtype(const Recipe& recipe);
-// The k in MARS's c = g + k (g - previous).
+// The k in MARS's c = g + k (g - previous gradient).
 inline float mars_weight(double gamma, double momentum) {
   return static_cast<float>(gamma * momentum / (1 - momentum));
 }

@@ -135,7 +135,7 @@ Dominance dominance_of(const Doubles& g, int64_t n) {
   return result;
 }
 
-// The momentum buffer, with Nesterov's look-ahead if it is on.
+// The momentum buffer, to which Nesterov's look-ahead is applied if the recipe uses it.
 Floats look_ahead(const Recipe& r, const MatrixView& view) {
   Floats u = view.momentum;
   if (!r.nesterov || (r.form != Form::ema && r.form != Form::heavy_ball)) return u;

@@ -29,7 +29,7 @@ struct MatrixView {
   std::vector<float> before, after;  // weights before and after the step
   std::vector<float> gradient;       // gradient times the clipping coefficient
   std::vector<float> momentum;       // momentum buffer after the step
-  std::vector<float> second;         // state of adapt after the step: 1 or cols values
+  std::vector<float> second;         // second moments of the stage adapt after the step: 1 or cols values
 };
 
 // The diagonal dominance of u (RMNP), over its rows i: r_i = (u u^T)_ii / mean over j != i of |(u u^T)_ij|. Rows for
@@ -47,12 +47,12 @@ struct Spectrum {
 Spectrum spectrum(const std::vector<float>& u, int64_t rows, int64_t cols, ThreadPool& threads);
 
 // The metrics of one matrix after step t (from 1):
-// - dominance_min, dominance_mean, dominance_max, stable_rank and condition of the momentum buffer, to which Nesterov's
-//   look-ahead is applied if the recipe does so; the dominances only if both sides are longer than 1;
+// - stable_rank and condition of the momentum buffer, to which Nesterov's look-ahead is applied if the recipe uses it;
+// - dominance_min, dominance_mean and dominance_max of the same matrix, if both of its sides are longer than 1;
 // - stable_rank_balanced and condition_balanced of the same matrix after the stage `equilibrate`, if the recipe
 //   equilibrates rows or columns;
 // - row_norm and angular_velocity (radians per step) of the weights, as means over rows;
-// - for NAMO, alpha: the mean of its factors;
+// - for NAMO, alpha: the mean of NAMO's factors;
 // - for NAMO with a clamp, clamp_rate: the fraction of factors that the clamp changes.
 std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const MatrixView& view, ThreadPool& threads);
 

@@ -42,7 +42,7 @@ std::string table_html(const Table& table) {
   return html + "</ul>\n";
 }
 
-// The runs that a group's table row summarizes; all runs of the group if it summarizes none.
+// The runs that a group's table row summarizes; all runs of the group if the row summarizes none.
 const std::vector<const ResultRun*>& shown(const ResultGroup& group) {
   return group.taken.empty() ? group.runs : group.taken;
 }
@@ -53,8 +53,8 @@ std::vector<std::pair<double, double>> line_of(const std::vector<ResultPoint>& p
   return line;
 }
 
-// Means over windows of one hundredth of the points, at least one point. The noise of single steps would hide how
-// curves differ.
+// The mean of each window of points. A window holds one hundredth of the points, but at least one. Without smoothing,
+// the noise of single steps would hide how curves differ.
 std::vector<std::pair<double, double>> smoothed(const std::vector<ResultPoint>& points) {
   std::vector<std::pair<double, double>> line;
   const size_t window = std::max<size_t>(1, points.size() / 100);
@@ -136,9 +136,9 @@ void flatten(const Json& value, const std::string& path, std::map<std::string, s
   for (const auto& [key, part] : value.items()) flatten(part, path.empty() ? key : path + "." + key, out);
 }
 
-// HTML tables of the config paths whose values differ between groups, in the first run of each group. run.dir and
-// comment are left out. Keys that only some configs have are in a second table, because they often follow from the
-// choice of a recipe and would hide the keys that the user has changed.
+// HTML tables of the config paths whose values differ between the first runs of the groups. run.dir and comment are
+// left out. Keys that only some configs have are in a second table, because they often follow from the choice of a
+// recipe and would hide the keys that the user has changed.
 std::string differences(const std::vector<ResultGroup>& groups) {
   std::vector<std::map<std::string, std::string>> configs;
   std::set<std::string> paths;

@@ -8,7 +8,8 @@
 namespace rowan {
 
 // The page contains the table of judge(), loss curves with published points, times and config differences. If the runs
-// have them, it also plots the final loss against the tuned value and the telemetry of optimizer.telemetry_every.
+// have a tuned value, it also plots the final loss against that value. If the runs recorded telemetry
+// (optimizer.telemetry_every), it also plots the telemetry.
 std::string html_report(const ResultSet& set, const std::string& title);
 
 }  // namespace rowan

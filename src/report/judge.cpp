@@ -62,7 +62,8 @@ const ResultGroup* reference_of(const std::vector<ResultGroup>& groups, const Re
 }
 
 // Compares the order of a block's groups, which are sorted by our loss, with the published order. Returns a note that
-// names the pairs whose order differs, if any; "" if fewer than two groups have both a target and a final loss.
+// names the pairs of groups whose order differs, if any; "" if fewer than two groups have both a target and a final
+// loss.
 std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& groups, const std::vector<size_t>& block) {
   std::vector<std::string> swapped;
   size_t with_target = 0;
@@ -91,8 +92,7 @@ std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& gro
 }
 
 // Returns a warning that names config keys, at most five, whose values differ among the runs that a row counts as
-// seeds; "" if there is none. run.seed, run.dir, version, comments and keys that only some of the runs have do not
-// count.
+// seeds; "" if no key differs. Ignores run.seed, run.dir, version, comments, and keys that only some of the runs have.
 std::string seeds_note(const ResultGroup& group) {
   std::set<std::string> keys;
   for (const ResultRun* run : group.taken) {
@@ -111,8 +111,8 @@ std::string seeds_note(const ResultGroup& group) {
   for (const std::string& key : keys)
     if (++named <= most) text += (text.empty() ? "" : ", ") + key;
   if (keys.size() > most) text += fmt::format(" and {} more", keys.size() - most);
-  return fmt::format("warning: {} counts runs that differ in {} as seeds; --by takes several keys", name_of(group),
-                     text);
+  return fmt::format("warning: {}: runs that differ in {} are counted as seeds; --by takes several keys",
+                     name_of(group), text);
 }
 
 struct Columns {

@@ -14,23 +14,23 @@ struct ResultGroup {
   std::vector<const ResultRun*> runs;   // all runs of the group
   std::optional<double> best;           // tuned value with the lowest final loss
   double lowest = 0, highest = 0;       // range of the tuned values of `runs`
-  std::vector<const ResultRun*> taken;  // finished runs at `best`; without tuning, all finished runs
+  std::vector<const ResultRun*> taken;  // finished runs with the tuned value `best`; without tuning, all finished runs
   Spread loss;                          // final losses of the runs in `taken`
   std::optional<Target> target;
 
   const ResultRun* with_seed(std::optional<int64_t> seed) const;
 };
 
-// Groups the runs by their labels, in the order of the set. `best` is chosen among runs that have the seed of the
-// group's first run.
+// Groups the runs by their labels, in the order of set.runs. A group's `best` is chosen among the runs that have the
+// seed of the group's first run.
 std::vector<ResultGroup> make_groups(const ResultSet& set);
 
-// Mean and deviation of the final loss of `group` minus that of `other`, over pairs of `taken` runs with the same seed.
-// Differences that are not finite are left out.
+// Mean and deviation of the difference in final loss, `group` minus `other`, over pairs of `taken` runs with the same
+// seed. Differences that are not finite are left out.
 Spread paired_difference(const ResultSet& set, const ResultGroup& group, const ResultGroup& other);
 
 // The step and the number of tokens at which a run's validation curve first reaches a loss, interpolated linearly
-// between points; nothing if the curve does not reach it.
+// between points; nothing if the curve does not reach this loss.
 std::optional<ResultPoint> reaches(const ResultRun& run, const std::string& metric, double loss);
 
 // One row per group. Groups that differ only on the last axis are sorted by loss. If the set has targets, notes compare

@@ -50,8 +50,8 @@ class Frame {
     }
     if (heights.empty()) return;
     const double lowest = *std::min_element(heights.begin(), heights.end());
-    // Loss curves fall steeply at first. If there are more than 40 points, the plot omits those far above the ends of
-    // the curves, unless the x axis is logarithmic.
+    // Loss curves fall steeply at first. If the x axis is linear and there are more than 40 points, the plot omits the
+    // points that are far above the ends of the curves.
     const double cut = heights.size() > 40 && !log_x_
                            ? std::max(ends, lowest) + 4 * (std::max(ends, lowest) - lowest) + 0.15 * std::abs(lowest)
                            : std::numeric_limits<double>::infinity();
@@ -105,8 +105,8 @@ std::string axes(const Plot& plot, const Frame& frame) {
   return svg;
 }
 
-// Draws the points as crosses if `series.marks`, otherwise as a line. A line with 1200 points or more is thinned. Up to
-// 24 points also get dots.
+// Draws the points as crosses if `series.marks`, otherwise as a line. A line with 1200 points or more is thinned. On a
+// line with at most 24 points, each point is also drawn as a dot.
 std::string curve(const PlotSeries& series, const Frame& frame, bool log_x) {
   const std::string color = series_color(series.color);
   std::vector<std::pair<double, double>> points;

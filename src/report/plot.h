@@ -9,7 +9,7 @@ namespace rowan {
 struct PlotSeries {
   std::string label;                              // label in the legend; "": no entry
   size_t color = 0;                               // color number; series with the same number share a color
-  bool marks = false;                             // draw points without a line
+  bool marks = false;                             // true: draw the points as crosses, without a line
   std::vector<std::pair<double, double>> points;  // x and y; points that are not finite are skipped
 };
 
@@ -23,7 +23,7 @@ struct Plot {
 std::string escaped(const std::string& text);
 
 // Returns "" if fewer than two different x values can be drawn. The vertical range may exclude the high values at the
-// start of curves. With these values, differences at the ends of the curves would be too small to see.
+// start of curves, because including them would make differences at the ends of the curves too small to see.
 std::string plot_svg(const Plot& plot);
 
 // The color "#rrggbb" of a color number. Colors repeat after ten numbers.

@@ -43,7 +43,7 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
       add(run.training, figure(row, "loss"));
       if (step > static_cast<double>(run.steps - tenth)) sum += figure(row, "loss"), ++count;
     }
-    // A validation loss that is not finite is null in the file.
+    // A validation loss that is not finite is null in metrics.jsonl.
     if (row.contains("val_loss") && !row["val_loss"].is_number() && row["step"] == run.planned) run.diverged = true;
     for (const std::string& metric : loss_metrics())
       if (row.contains(metric)) add(run.validation[metric], figure(row, metric.c_str()));
@@ -62,7 +62,7 @@ std::string text_at(const Json& config, const std::string& path) {
   return !value ? "" : value->is_string() ? value->get<std::string>() : value->dump();
 }
 
-// Replaces spellings of an earlier version by the current ones, in all string values of a config.
+// Replaces spellings of an earlier version by the current spellings, in all string values of a config.
 void respell(Json& value) {
   if (value.is_string()) value = std::string(current_spelling(value.get<std::string>()));
   if (value.is_structured())

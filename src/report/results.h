@@ -14,7 +14,7 @@
 namespace rowan {
 
 struct ResultPoint {
-  double step = 0, tokens = 0, loss = 0;  // tokens: since step 0; NaN if unknown
+  double step = 0, tokens = 0, loss = 0;  // `tokens` counts from step 0; NaN if unknown
 };
 
 struct ResultRun {
@@ -24,7 +24,7 @@ struct ResultRun {
   std::optional<int64_t> seed;
   std::string config_file;           // config file that the run was started from; "" if unknown
   Json config;                       // config.json of the run's folder; null if the run has not begun
-  std::vector<std::string> changes;  // changes_on_the_way() of run/starts.h
+  std::vector<std::string> changes;  // config changes when the run continued, as by changes_on_the_way()
   bool diverged = false;
   int64_t steps = 0, planned = 0;
   double tokens = std::numeric_limits<double>::quiet_NaN(), seconds = std::numeric_limits<double>::quiet_NaN();
@@ -33,7 +33,7 @@ struct ResultRun {
   std::map<std::string, std::vector<ResultPoint>> validation;    // finite validation losses by metric
   std::map<std::string, std::vector<ResultPoint>> telemetry;     // optimizer telemetry by metric name
 
-  // Infinity if the run diverged, else the validation loss at the last planned step; nothing if there is none.
+  // Infinity if the run diverged, else the validation loss at the last planned step; nothing if that loss is missing.
   std::optional<double> final_loss(const std::string& metric) const;
 };
 

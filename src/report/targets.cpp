@@ -69,7 +69,7 @@ void check_elsewhere(JsonObject figure) {
   figure.string("optimizer");
   const bool bits = figure.has("bits_per_byte"), nats = figure.has("nats");
   if (bits + nats + figure.has("perplexity") != 1)
-    figure.fail("what", "expected exactly one of perplexity, nats and bits_per_byte beside it");
+    figure.fail("what", "expected exactly one of perplexity, nats and bits_per_byte beside this key");
   figure.number(bits ? "bits_per_byte" : nats ? "nats" : "perplexity", {}, 0);
   if (figure.has("seeds")) figure.integer("seeds", {}, 1);
   if (figure.has("deviation")) figure.number("deviation", {}, 0);

@@ -13,13 +13,13 @@ namespace rowan {
 // The names of the losses in metrics.jsonl that published figures can be compared with.
 const std::vector<std::string>& loss_metrics();
 
-// Throws Error "PLACE: ..." if there is no such metric, or if a run with this data does not produce it.
+// Throws Error "PLACE: ..." if `metric` is not one of loss_metrics(), or if a run with this data does not produce it.
 void check_metric(const std::string& metric, const DataConfig& data, const std::string& place);
 
 struct Target {
   std::string config;               // config file of the run that the figure belongs to
-  Json set;                         // maps config paths to the values that the run has there; may be empty
-  std::string metric;               // our metric for the same quantity
+  Json set;                         // maps config paths to the run's values at these paths; may be empty
+  std::string metric;               // Rowan's metric for the same quantity
   std::string unit;                 // perplexity or nats
   double value = 0;                 // published value, in `unit`
   int64_t step = 0;                 // step after which the value was measured
@@ -30,13 +30,14 @@ struct Target {
   std::string confidence;  // printed: by the authors; plotted: read off a plot; reported: by others
 
   double loss() const;  // `value` in nats
-  // loss() corrected for the division by n + 1: the mean over the n batches. Equal to loss() if `batches` is 0.
+  // The mean loss over n = `batches` batches: loss() * (n + 1) / n, because the authors divide by n + 1. Equal to
+  // loss() if `batches` is 0.
   double loss_of_batch_mean() const;
 };
 
-// Reads the list "targets" of a targets.json. Names of config files are relative to its folder; the returned names
-// include that folder. The list "elsewhere" holds figures of setups that no config reproduces; it is checked but not
-// returned. Throws Error for an invalid file.
+// Reads the list "targets" of a targets.json. In the file, the paths of configs are relative to the file's folder; the
+// returned paths include this folder. The list "elsewhere" holds figures of setups that no config reproduces; it is
+// checked but not returned. Throws Error for an invalid file.
 Json load_targets(const std::string& path);
 
 // Parses one item of load_targets().
@@ -44,8 +45,8 @@ Target parse_target(const Json& item);
 
 // Finds the target of a run. A target fits if it names the run's config file and the run's config has every value of
 // the target's `set`. If several targets fit, those with the most values in `set` are preferred. Among these, the
-// target at the config's run.steps is chosen, or, if there is none at this step, the target with the largest step.
-// Returns nothing if no target fits.
+// target whose step is the config's run.steps is chosen. If no target has this step, the target with the largest step
+// is chosen. Returns nothing if no target fits.
 std::optional<Target> target_of(const Json& targets, const std::string& config_file, const Json& config);
 
 // The published loss for the metric; nothing if the target has another metric. val_loss_batch_mean is also computed

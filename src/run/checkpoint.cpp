@@ -59,7 +59,7 @@ fs::path manifest_part(const fs::path& folder, int rank, int ranks) {
   return folder / fmt::format("manifest-{:05}-of-{:05}.json", rank + 1, ranks);
 }
 
-// The value of `key` in an object of the manifest at `path`. Throws Error if there is none.
+// The value of `key` in an object of the manifest at `path`. Throws Error if the object lacks the key.
 const Json& field(const Json& object, const char* key, const fs::path& path) {
   if (!object.is_object() || !object.contains(key)) fail("{}: found no '{}'", path.string(), key);
   return object[key];

@@ -1,5 +1,5 @@
 // Checkpoints: RUN/checkpoints/step_00001000/{model.safetensors, optimizer.safetensors, state.json, manifest.json}. If
-// the run averages its weights, the averages that have begun are added as ema.safetensors and tail.safetensors.
+// the run averages its weights, ema.safetensors and tail.safetensors are added, each once its average has begun.
 //
 // A checkpoint is written into the folder step_00001000.part: tensors first, then state.json, and last manifest.json,
 // which lists the other files with their sizes and checksums. Each file is synced, and one rename makes the folder a
@@ -33,17 +33,17 @@ struct TensorSource : TensorInfo {
 struct Rotation {
   int64_t keep = 0;                  // number of newest checkpoints to keep; 0: all
   int64_t keep_every = 0;            // also keep checkpoints whose step is a multiple of this; 0: none
-  std::optional<int64_t> best = {};  // also keep the checkpoint of this step, the one with the lowest validation loss
+  std::optional<int64_t> best = {};  // step with the lowest validation loss, whose checkpoint is kept too
 };
 
-// Whether training can continue from the state. A ruined checkpoint is kept for inspection, and no run resumes from it.
-// Its folder has a name such as ruined_00001000. A ruined checkpoint replaces the run's other ruined checkpoints, but
-// no sound checkpoint.
+// Whether training can continue from a checkpoint. A ruined checkpoint is kept for inspection, and no run resumes from
+// it. Its folder has a name such as ruined_00001000. A new ruined checkpoint replaces the run's other ruined
+// checkpoints. Sound checkpoints stay.
 enum class Condition : uint8_t { sound, ruined };
 
-// Writes one checkpoint. Rank 0 constructs its writer first, which creates the folder. After a barrier the other ranks
-// construct theirs. All call write(). After another barrier rank 0 calls commit(). Without a commit, rank 0's
-// destructor removes what was written. A failure to write, such as a full disk, is an Error naming the file.
+// Writes one checkpoint. Rank 0 constructs its writer first; this creates the folder. After a barrier the other ranks
+// construct their writers. All ranks call write(). After another barrier rank 0 calls commit(). Without a commit, rank
+// 0's destructor removes what was written. A failure to write, such as a full disk, is an Error naming the file.
 class CheckpointWriter {
  public:
   // `folder` is RUN/checkpoints; it is created when absent.
@@ -56,8 +56,8 @@ class CheckpointWriter {
   // Writes this rank's tensors: one file for the model, one for the optimizer, one for each average of the weights.
   void write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer,
              const std::map<std::string, std::vector<TensorSource>>& averages = {});
-  // Makes the checkpoint durable. It replaces an existing checkpoint of the same step and condition. Then calls
-  // rotate_checkpoints(), or removes the other ruined checkpoints if this checkpoint is ruined.
+  // Makes the checkpoint durable. An existing checkpoint of the same step and condition is replaced. If the new
+  // checkpoint is sound, then calls rotate_checkpoints(). If it is ruined, removes the other ruined checkpoints.
   void commit(const Json& state, const Rotation& rotation);
 
  private:

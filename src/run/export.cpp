@@ -73,9 +73,9 @@ void write_files(const fs::path& folder, const ModelConfig& config, const ModelW
   parts.at("config.json")->commit();
 }
 
-// Whether Rowan exported the model in `folder`. Earlier versions wrote no mark into model.safetensors. Their exports
-// have Rowan's model card, and config.json lacks transformers_version, a key that transformers adds when it saves a
-// model.
+// Whether Rowan exported the model in `folder`. Earlier versions of Rowan wrote no mark into model.safetensors. Exports
+// of these versions have Rowan's model card, and their config.json lacks transformers_version, a key that transformers
+// adds when it saves a model.
 bool is_own_export(const fs::path& folder) {
   try {
     if (SafeTensors(folder / "model.safetensors").metadata().contains(exporter)) return true;

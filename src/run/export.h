@@ -16,7 +16,8 @@ class RunFolder;
 // Maps file names to the contents of text files.
 using ExportFiles = std::map<std::string, std::string>;
 
-// Writes config.json, generation_config.json, model.safetensors and the files of `beside` into `folder`, here FOLDER.
+// Writes config.json, generation_config.json, model.safetensors and the files of `beside` into `folder`, called FOLDER
+// here.
 // If FOLDER does not exist or may be replaced as a whole (is_replaceable() in export.cpp), the files are written to
 // FOLDER.part, which then replaces FOLDER. Otherwise the new files are first written under .part names in FOLDER. Then
 // config.json is removed, the new files replace the old ones, and config.json is put in place last.

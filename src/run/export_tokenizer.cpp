@@ -36,8 +36,8 @@ Json replaced(const Json& pattern, const std::string& content) {
 
 Json sequence(const char* key, Json steps) { return {{"type", "Sequence"}, {key, std::move(steps)}}; }
 
-// The two parts that the last merge of a token joins: what remains when all merges of lower rank have been applied to
-// the token's bytes. Returns nothing if more or fewer than two parts remain.
+// Applies all merges of lower rank than `rank` to the token's bytes. Returns the two parts that remain, which the last
+// merge of the token joins. Returns nothing if more or fewer than two parts remain.
 std::optional<std::pair<int32_t, int32_t>> parts_of(const PairMerges& merges, const std::string& token, int32_t rank,
                                                     const std::vector<int32_t>& byte_ids) {
   std::vector<int32_t> ids;
@@ -47,9 +47,9 @@ std::optional<std::pair<int32_t, int32_t>> parts_of(const PairMerges& merges, co
   return std::pair(ids[0], ids[1]);
 }
 
-// A byte-level BPE tokenizer. tokens[id] holds the bytes of token `id`; merges with lower ids come first. The end token
-// is not in `tokens`, and its id is tokens.size(). If `merges_pieces` is false, no merges are written, and text is not
-// divided into pieces.
+// A byte-level BPE tokenizer. tokens[id] holds the bytes of token `id`. Merges into tokens of lower ids come first. The
+// end token is not in `tokens`, and its id is tokens.size(). If `merges_pieces` is false, no merges are written, and
+// text is not divided into pieces.
 Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) {
   const ByteAlphabet alphabet;
   Json vocabulary = Json::object(), merges = Json::array();
@@ -65,7 +65,7 @@ Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) 
     scored.emplace_back(tokens[id], -static_cast<float>(id));
   std::vector<PairMerge> all = merges_of_scores(scored);
   // Several pairs may merge into the same token. If the earlier merges turn the token's bytes into exactly two parts,
-  // only the pair of these parts is written, otherwise all pairs.
+  // only the pair of these two parts is written. Otherwise all pairs that merge into the token are written.
   const PairMerges known(all);
   for (size_t begin = 0, next; begin < all.size(); begin = next) {
     next = begin + 1;
@@ -128,11 +128,11 @@ Json bpe_model(const SentencepieceModel& model) {
 
 Json sentencepiece_tokenizer(const SentencepieceModel& model) {
   if (model.kind != SentencepieceModel::Kind::unigram && model.kind != SentencepieceModel::Kind::bpe)
-    fail("a sentencepiece model of words or characters has no form in tokenizer.json");
+    fail("tokenizer.json cannot express a sentencepiece model of words or characters");
   if (model.space_is_suffix || !model.escape_whitespaces)
     fail(
-        "a sentencepiece model with treat_whitespace_as_suffix, or without escape_whitespaces, has no form in "
-        "tokenizer.json");
+        "tokenizer.json cannot express a sentencepiece model with treat_whitespace_as_suffix or without "
+        "escape_whitespaces");
   const bool unigram = model.kind == SentencepieceModel::Kind::unigram;
   const std::string mark(word_mark);
   Json added = Json::array(), steps = Json::array();

@@ -23,9 +23,9 @@ struct TrainRow {
   double grad_norm = 0;  // global gradient norm before clipping
   int64_t tokens = 0;    // tokens consumed since step 0, padding included
   double tokens_per_second = 0;
-  double mfu = 0;                               // model FLOP/s divided by the peak; not finite if the peak is unknown
-  double seconds = 0;                           // seconds of training over all starts (RunLog::seconds)
-  std::optional<int64_t> unpadded_tokens = {};  // `tokens` without padding; absent if rows are packed
+  double mfu = 0;                                         // model FLOP/s divided by peak FLOP/s; not finite if unknown
+  double seconds = 0;                                     // seconds of training over all starts (RunLog::seconds)
+  std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding; absent if rows are packed
   std::vector<std::pair<std::string, double>> more = {};  // values named lr/GROUP and time/PHASE
 
   // Calls write(key, value, plotted) for each key of this row in metrics.jsonl. Plotted values are also written to
@@ -60,8 +60,8 @@ using Note = std::function<void(const std::string&)>;
 // rows up to its checkpoint. Events that cannot be written cause one note, and the run continues without events.
 class MetricsLog {
  public:
-  // Without `resumed_step`, starts an empty log. With it, keeps the rows up to this step and drops later rows, `resume`
-  // rows of this step and an incomplete last line. Rows that cannot be parsed are dropped with one note.
+  // Without `resumed_step`, starts an empty log. With it, keeps the rows up to this step. Drops later rows, `resume`
+  // rows of this step, and an incomplete last line. Rows that cannot be parsed are dropped with one note.
   MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;

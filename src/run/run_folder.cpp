@@ -75,7 +75,7 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
   if (kind && kind != FolderKind::run && kind != FolderKind::checkpoint)
     fail("{}: found {}, expected a run or one of its checkpoints{}", named.string(), name_of(*kind),
          kind == FolderKind::exported
-             ? "; to make a run of it, run rowan train with init set to this folder and run.steps 0"
+             ? "; to turn it into a run, use rowan train with init set to this folder and run.steps 0"
              : "");
   if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
     fail("{}: found no config.json, expected the folder of a run", named.string());

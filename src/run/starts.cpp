@@ -25,7 +25,7 @@ std::string shown_value(const Json& value) {
   return value.is_null() ? "none" : value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-// The values that hold from step `begin` on. A start of the run began at this step.
+// The changed settings that are in effect from step `begin` on. A start of the run began at this step.
 struct Stretch {
   int64_t begin = 0;
   std::map<std::string, Json> values;
@@ -45,7 +45,8 @@ std::vector<Json> read_starts(const std::filesystem::path& run_dir) {
 }
 
 std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts) {
-  std::map<std::string, Json> first, now;  // by path: the values before any change, and the current values
+  // By path. first: the values before any change. now: the values after the changes so far.
+  std::map<std::string, Json> first, now;
   std::vector<Stretch> stretches;
   for (const Json& start : starts) {
     if (!start.contains("step") || !start["step"].is_number_integer()) continue;
@@ -56,7 +57,7 @@ std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts) {
           first.try_emplace(pointer, change.value("from", Json()));
           now[pointer] = change.value("to", Json());
         }
-    // Training continues from this step, so the values of earlier starts at this step or later have no effect.
+    // Training continues from this step, so earlier starts that began at this step or later no longer count.
     std::erase_if(stretches, [&](const Stretch& stretch) { return stretch.begin >= step; });
     stretches.push_back({step, now});
   }

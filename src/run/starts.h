@@ -1,4 +1,4 @@
-// RUN/starts.jsonl: a record of each start of a run, and the changes of config in these records.
+// Reads RUN/starts.jsonl, which has a record of each start of a run, and lists the changes of config between starts.
 #pragma once
 
 #include <filesystem>
@@ -12,8 +12,8 @@ namespace rowan {
 // The records in RUN/starts.jsonl, oldest first. Lines that are not a complete JSON object are left out.
 std::vector<Json> read_starts(const std::filesystem::path& run_dir);
 
-// The changes that later starts made to settings such as optimizer, schedule, batch and data, as texts such as
-// "optimizer.lr 0.01, from step 400 on 0.02". A start overrides the values of earlier starts from its step on.
+// The changes that later starts made to settings of optimizer, schedule, batch, data and so on. A change is a text such
+// as "optimizer.lr 0.01, from step 400 on 0.02". A start overrides the values of earlier starts from its step on.
 std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts);
 
 }  // namespace rowan

@@ -82,8 +82,8 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, int64_
   path_ = folder / name(second);
   file_.open(path_, std::ios::binary);
   write_record(event_head(start, 0) + bytes_field(3, "brain.Event:2"));
-  // Field 1 of SessionLog is its status, here START, which is 1. On START, a reader drops the earlier events of
-  // `first_step` and all later steps.
+  // Field 1 of SessionLog is its status, here START, which is 1. On START, a reader drops what it has read of
+  // `first_step` and of later steps.
   if (!last.empty()) write_record(event_head(start, first_step) + bytes_field(7, key(1, varint) + varint_of(1)));
 }
 

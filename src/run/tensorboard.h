@@ -1,5 +1,5 @@
 // TensorBoard event files, with scalars only. A file has the framing of TFRecord; the records are the protocol buffers
-// of tensorboard/compat/proto/event.proto and summary.proto, which this class encodes itself.
+// of tensorboard/compat/proto/event.proto and summary.proto, encoded here without a library.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace rowan {
 class TensorBoardWriter {
  public:
   // Starts a new events.out.tfevents.* file in `folder`, which is created when absent. TensorBoard reads the new file
-  // after those of earlier starts, and drops their events from `first_step` on, so that each step is shown once. Throws
-  // Error naming the file when it cannot be written.
+  // after the files of earlier starts. It drops the events of those files from `first_step` on, so that each step is
+  // shown once. Throws Error naming the file when it cannot be written.
   explicit TensorBoardWriter(const std::filesystem::path& folder, int64_t first_step = 0);
 
   // Adds one point to the curve `tag`, such as "train/loss", and flushes the file. `wall_time` is in seconds since

@@ -24,8 +24,8 @@ uint64_t tokenizer_of_checkpoint(const std::filesystem::path& folder) {
 void check_same_tokenizer(uint64_t found, const std::string& found_name, uint64_t expected,
                           const std::string& expected_name) {
   if (found != 0 && expected != 0 && found != expected)
-    fail("{}: found another tokenizer than that of {} ({:016x}, expected {:016x})", found_name, expected_name, found,
-         expected);
+    fail("{}: found another tokenizer than that of {}: hash {:016x}, expected {:016x}", found_name, expected_name,
+         found, expected);
 }
 
 }  // namespace rowan

@@ -8,7 +8,7 @@
 namespace rowan {
 
 // The hash of the tokenizer with which a checkpoint's training data was made. 0 if the checkpoint does not record it or
-// `folder` is not a checkpoint. Throws Error if the record is malformed.
+// `folder` is not a checkpoint. Throws Error if the recorded hash is malformed.
 uint64_t tokenizer_of_checkpoint(const std::filesystem::path& folder);
 
 // Throws Error if both hashes are known (not 0) and differ. The message uses the two names to say where the hashes come

@@ -30,7 +30,7 @@ struct Known {
   }
 };
 
-// The holders of each tensor, by its name. The result is the same on every rank.
+// The holders of each tensor, by the name of the tensor. The result is the same on every rank.
 std::map<std::string, Known> exchange(Communicator& communicator, const std::vector<TensorPart>& mine) {
   Json list = Json::array();
   for (const TensorPart& part : mine) {

@@ -20,8 +20,8 @@ double balance(const std::vector<double>& loads) {
   return mean > 0 ? *std::max_element(loads.begin(), loads.end()) / mean : 1;
 }
 
-// Divides `amount` among the ranks so that their loads rise to a common level. Ranks above that level get nothing.
-// Returns each rank's part.
+// Divides `amount` among the ranks so that their loads rise to a common level. Ranks whose load is above that level get
+// nothing. Returns each rank's part of the amount.
 std::vector<double> level(const std::vector<double>& loads, double amount) {
   std::vector<double> sorted = loads;
   std::sort(sorted.begin(), sorted.end());

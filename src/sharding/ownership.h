@@ -1,9 +1,9 @@
 // Ownership: which rank updates which part of each parameter. It is a pure function of the parameters, the costs of
 // their updates and the number of ranks, so every rank computes the same plan without communication. Atom
-// (optim/share.h) says which part of a parameter can be updated alone. First, matrices with Atom::matrix that are
-// updated in equal blocks of rows may be cut into runs of consecutive blocks. Then these runs, and the matrices that
-// stay whole, are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies", 1969).
-// Last, the other parameters are divided by rows or elements, so that the ranks need nearly equal memory.
+// (optim/share.h) is the smallest part of a parameter that can be updated alone. First, matrices with Atom::matrix that
+// are updated in equal blocks of rows may be cut into runs of consecutive blocks. Then these runs, and the matrices
+// that stay whole, are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies",
+// 1969). Last, the other parameters are divided by rows or elements, so that the ranks need nearly equal memory.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ namespace rowan {
 struct UpdateCost {
   Atom atom = Atom::element;
   double work = 0;   // FLOPs, or another unit common to all parameters
-  double bytes = 0;  // optimizer state and master weights
+  double bytes = 0;  // bytes of optimizer state and master weights
   // Rows in a block, for a matrix that is updated in equal blocks of rows. The blocks may have different owners. 0:
-  // there are no such blocks, and a matrix with the atom `matrix` has one owner.
+  // there are no such blocks, and a matrix with Atom::matrix has one owner.
   int64_t block_rows = 0;
 };
 

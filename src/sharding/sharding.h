@@ -28,14 +28,14 @@ class Communicator;
 
 enum class ShardMode : uint8_t { none, optimizer, gradients, weights };
 constexpr auto names_of(ShardMode) { return enum_names("none", "optimizer", "gradients", "weights"); }
-// Sets resident_gradients and resident_weights in `options` if `shard` shards gradients or weights of layers. Does
-// nothing for one rank.
+// Sets options.resident_gradients if `shard` shards gradients of layers, and options.resident_weights if it shards
+// weights of layers. Does nothing for one rank.
 void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 
 // Sums over ranks for one step, computed with one message.
 struct StepTotals {
-  double loss = 0;              // sum over targets, in nats
-  double gradient_squares = 0;  // sum of squares; not finite if any gradient is not finite
+  double loss = 0;              // sum of the losses of all targets, in nats
+  double gradient_squares = 0;  // sum of squares of all gradients; not finite if any gradient is not finite
   std::vector<double> more;     // sums of the values that the caller passed as `more`
   ParameterSums of_parameters;  // for the parameters of this rank: Optimizer::sums(), added over all ranks
 };
@@ -48,7 +48,8 @@ class Sharding : public BlockObserver {
   Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
            ShardMode shard, DType reduce, bool masters);
 
-  // Waits for pending messages, because they read and write this object's memory. During an exception it does not wait.
+  // Waits for pending messages, because they read and write this object's memory. During an exception, the destructor
+  // does not wait.
   ~Sharding() override;
 
   // The parts that this rank updates. The constructor allocates their masters, if any, but does not fill them.
@@ -62,7 +63,7 @@ class Sharding : public BlockObserver {
   // Sets the weights and fp32 masters of every share to their initial values, then calls weights_changed().
   void initialize(uint64_t seed);
   // Starts to send the shares' weights to all ranks. Weights of sharded layers are sent later, when a pass needs them.
-  // With `none` it does nothing. Call it after the optimizer or a checkpoint has written the weights.
+  // With `none`, nothing is sent. Call this function after the optimizer or a checkpoint has written the weights.
   void weights_changed();
   // Waits until no weights are being sent. The shares' weights can then be written.
   void settle_weights();
@@ -76,7 +77,7 @@ class Sharding : public BlockObserver {
   // With several ranks, gradients of sharded layers are sent during the backward pass of every micro-step. Other
   // gradients are sent only in the last micro-step.
   void begin_micro_step(bool last) { last_micro_step_ = last; }
-  // Completes the shares' gradients: sums over ranks and micro-steps.
+  // Completes the gradients of the shares, which are then summed over all ranks and micro-steps.
   void finish_gradients();
   // Ends a step between two micro-steps and waits until no gradients are being sent. Do not use the gradients
   // afterwards.
@@ -85,7 +86,7 @@ class Sharding : public BlockObserver {
   // The sums are bitwise equal on all ranks. `sums` is Optimizer::sums() of this rank. It is empty on all ranks or on
   // none.
   StepTotals sum_over_ranks(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
-  // The 2-norm of all weights, computed from masters where they exist. All ranks must call it.
+  // The 2-norm of all weights, computed from masters where they exist. All ranks must call this function.
   double weight_norm();
 
   void before_forward(int block) override;
@@ -116,9 +117,9 @@ class Sharding : public BlockObserver {
   Tensor sent_;  // the model's gradients, or their copy in the dtype in which they are communicated
   std::vector<Share> shares_;
   std::vector<Block> blocks_;
-  // One entry for each Placement::slot(), a part of the model's buffer for one layer. weight_slots_: the layer whose
-  // weights the part holds or receives. gradient_slots_: the layer whose gradients in the part are not yet added to the
-  // shares. 0 stands for no layer.
+  // One entry for each Placement::slot(), a layer-sized part of the model's weight or gradient buffer. weight_slots_:
+  // the layer whose weights the part holds or receives. gradient_slots_: the layer whose gradients in the part are not
+  // yet added to the shares. 0 stands for no layer.
   std::vector<int> weight_slots_, gradient_slots_;
   Tensor totals_;  // fp32[2] on the device: loss, sum of squares
   bool last_micro_step_ = true;

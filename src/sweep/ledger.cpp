@@ -41,7 +41,7 @@ RunOutcome Ledger::read(const SweepRun& run, bool exited) const {
   const ResultRun result = read_run(folder);
   const std::optional<double> loss = result.final_loss(sweep_.metric);
   if (!loss) return {};
-  // A config of an older version may lack keys. Loading it adds them with this version's defaults.
+  // A config of an older version may lack keys. load_config() adds these keys with this version's defaults.
   const Json before = load_config((folder / "config.json").string(), {}).resolved;
   check_same_config(folder / "config.json", before, config_of(sweep_, run).resolved);
   return {RunOutcome::State::done, *loss};

@@ -1,10 +1,10 @@
-// The outcomes of a sweep's runs, read from the folders of the runs. A divergence is recorded in a file of its own.
+// The outcomes of a sweep's runs, read from the folders of the runs. A separate file marks each run that diverged.
 //
 //   DIR/configs/NAME.json   the config of a run, for `rowan train`; written before the run is started
 //   DIR/NAME/               the run's folder
 //   DIR/logs/NAME.log       the run's output
 //   DIR/failed/NAME.log     the log of a failed run; removed when the run succeeds
-//   DIR/diverged/NAME.json  marks a diverged run: it counts as worse than any other and is not repeated
+//   DIR/diverged/NAME.json  marks a diverged run, which counts as worse than any other and is not repeated
 //   DIR/sweep.json          the information that `rowan compare` and `rowan report` need
 #pragma once
 
@@ -20,9 +20,9 @@ class Ledger {
   explicit Ledger(const SweepConfig& sweep) : sweep_(sweep) {}
 
   // Reads a run's folder and DIR/diverged/NAME.json on the first call and after forget(). A run is finished if it has a
-  // final loss and loss.svg, the last file that it writes. `exited` means that the run has just exited with code 0. It
-  // then needs no loss.svg, because a run that cannot write this file still succeeds. Throws Error if the run finished
-  // or diverged with another config.
+  // final loss and loss.svg, the last file that it writes. `exited` means that the run has just exited with code 0.
+  // Such a run needs no loss.svg, because a run that cannot write this file still succeeds. Throws Error if the run
+  // finished or diverged with another config.
   RunOutcome outcome(const SweepRun& run, bool exited = false);
   void forget(const std::string& name) { known_.erase(name); }
   // Records a failure for this process only; a later process tries the run again.
@@ -33,7 +33,7 @@ class Ledger {
   std::filesystem::path failed_log(const std::string& name) const { return sweep_.dir / "failed" / (name + ".log"); }
   std::filesystem::path config(const std::string& name) const { return sweep_.dir / "configs" / (name + ".json"); }
 
-  // Creates the folders diverged, configs, logs and failed.
+  // Creates the folders DIR/diverged, DIR/configs, DIR/logs and DIR/failed.
   void prepare() const;
   void write_config(const SweepRun& run) const;
   // Writes DIR/sweep.json for the runs known now.

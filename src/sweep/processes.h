@@ -1,4 +1,4 @@
-// Runs processes in parallel, each on a slot: on GPUs, on some CPU cores or on all of them.
+// Runs processes in parallel, each on a slot: on GPUs, on some CPU cores, or on all CPU cores.
 #pragma once
 
 #include <sys/types.h>
@@ -25,8 +25,8 @@ struct SlotWish {
 // eight ranks. Cores are assigned only if there are several slots and enough cores for all of them. Throws Error if
 // there are too few GPUs for one run or for `jobs` runs.
 std::vector<Slot> make_slots(const SlotWish& wish);
-// The entries of CUDA_VISIBLE_DEVICES: numbers, or UUIDs that begin with GPU- or MIG-. As for CUDA, the first other
-// entry ends the list. If the variable is not set, the numbers of all GPUs of the NVIDIA driver.
+// The entries of CUDA_VISIBLE_DEVICES: numbers, or UUIDs that begin with GPU- or MIG-. As in CUDA, the first entry of
+// any other form ends the list. If the variable is not set, returns the numbers of all GPUs of the NVIDIA driver.
 std::vector<std::string> visible_gpus();
 
 class ProcessPool {
@@ -41,7 +41,7 @@ class ProcessPool {
   bool full() const { return running() == slots_.size(); }
   const std::vector<Slot>& slots() const { return slots_; }
 
-  // Starts `command` on a free slot, in a process group of its own, and appends its output to `log`. If the calling
+  // Starts `command` on a free slot, in a new process group, and appends the command's output to `log`. If the calling
   // process ends, for any reason, the kernel sends SIGTERM to the new process. Returns false if another process, for
   // example of an earlier sweep, still locks the log. A slot must be free.
   bool start(const std::string& name, const std::vector<std::string>& command,

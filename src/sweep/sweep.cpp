@@ -108,8 +108,8 @@ class Sweeper {
     for (const SweepRun& run : known) {
       const State state = ledger_.outcome(run).state;
       done_ += state == State::done;
-      // A run that was killed after it had written its last file leaves its lock behind. It is not started again, so
-      // the lock is removed here.
+      // A run that was killed after it had written its last file leaves its lock behind. Such a run is not started
+      // again, so the lock is removed here.
       if (state == State::done) remove_dead_lock(sweep_.dir / run.name);
       if (state == State::done && !sweep_.keep_checkpoints) fs::remove_all(sweep_.dir / run.name / "checkpoints");
       if (state == State::open && !running_.contains(run.name)) open_.push_back(run);
@@ -173,7 +173,8 @@ class Sweeper {
     look();
   }
 
-  // The run stays open and is started again, unless it was interrupted too often without a signal to the sweep.
+  // An interrupted run stays open and is started again. If it is interrupted too often, it counts as failed.
+  // Interruptions after a signal to the sweep are not counted.
   void interrupted(const SweepRun& run, const ProcessPool::Ended& ended) {
     const std::string how = ended.signal ? fmt::format("ended by signal {}", ended.signal) : "stopped";
     if (StopSignals::received() || ++interruptions_[run.name] < most_interruptions) {
@@ -231,7 +232,7 @@ std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
   const Resources& resources = sweep.resources;
   const std::string at_once = resources.jobs ? fmt::format("%{}", resources.jobs) : "";
   const bool gpu = config_of(sweep, make_run(sweep, 0, {}, {})).device != Device::cpu;
-  const fs::path name = fs::absolute(sweep.dir / ".").lexically_normal().parent_path();  // ends in no slash
+  const fs::path name = fs::absolute(sweep.dir / ".").lexically_normal().parent_path();  // without a slash at the end
   const std::string logs = replaced((sweep.dir / "logs/").string(), "%", "%%");
   return fmt::format(
       "#!/bin/bash\n"

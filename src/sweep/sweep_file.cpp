@@ -38,7 +38,7 @@ std::string beside(const std::string& sweep_file, const std::string& path) {
 void check_path(const JsonObject& object, const std::string& key, const std::string& path) {
   if (path == "run.dir" || path == "run")
     object.fail(key, "not allowed in a sweep, which chooses the folders of its runs");
-  if (path == "run.seed") object.fail(key, "not allowed in a sweep; use its key seeds");
+  if (path == "run.seed") object.fail(key, "not allowed in a sweep; use the sweep's key \"seeds\"");
 }
 
 std::vector<Edit> settings_of(JsonObject object) {
@@ -82,7 +82,7 @@ Axis axis_of_labels(JsonObject object, const std::string& name, const std::strin
 
 std::string in_base(const std::string& axis) { return "{" + axis + "}"; }
 
-// An axis with a list of labels. Each label replaces {AXIS} in the path of the base.
+// An axis with a list of labels. Each label replaces {AXIS} in the path of the base config.
 Axis axis_of_names(JsonObject& axes, const std::string& name, const Json& list) {
   Axis axis{name, {}};
   for (const Json& value : list) {
@@ -189,8 +189,9 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   sweep.cells = cells;
 }
 
-// Runs `work`. If the message of an Error does not begin with the sweep's file, adds the file and the cell's labels, if
-// any. The mistake may be in the base, or in the combination of the base and an axis.
+// Runs `work`. If `work` throws an Error whose message does not begin with the name of the sweep file, puts this name
+// and the cell's labels, if any, before the message. The mistake may be in the base, or in the combination of the base
+// and an axis.
 template <typename Work>
 auto in_cell(const SweepConfig& sweep, const Cell& cell, Work work) {
   try {
@@ -228,7 +229,7 @@ void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::str
 }
 
 void check_cells(SweepConfig& sweep, bool needs_data) {
-  std::map<std::string, std::string> taken;  // labels by the name of the run's folder
+  std::map<std::string, std::string> taken;  // maps the name of a run's folder to the labels of its cell
   for (size_t i = 0; i < sweep.cells.size(); ++i)
     in_cell(sweep, sweep.cells[i], [&] { check_cell(sweep, i, needs_data, taken); });
 }
@@ -258,7 +259,7 @@ SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> t
   SweepRun run{cell, {}, seed, ""};
   std::vector<std::string> parts;
   for (size_t axis = 0; axis < sweep.axes.size(); ++axis) {
-    // A number alone does not say what it means, so the name of the axis precedes it.
+    // A label that is a number does not say what it means, so the name of the axis precedes the label.
     const std::string& label = sweep.cells[cell].labels[axis];
     const bool bare = label.find_first_not_of("0123456789.eE+-") == std::string::npos;
     parts.push_back(slug((bare ? last_part(sweep.axes[axis].name) : "") + label));
@@ -286,7 +287,7 @@ SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, 
   auto source = std::make_shared<JsonSource>(JsonSource{path, read_file(path)});
   Json json = parse_json(*source);
   for (const Edit& edit : edits) {
-    const std::string common = "set.";  // set.PATH=VALUE changes the configs of all runs; PATH itself has dots
+    const std::string common = "set.";  // set.PATH=VALUE changes the configs of all runs; PATH may contain more dots
     if (edit.path.starts_with(common))
       json["set"][edit.path.substr(common.size())] = edit.value;
     else

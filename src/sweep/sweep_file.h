@@ -1,4 +1,4 @@
-// A sweep file: a base config and axes to vary. configs/README.md describes its keys.
+// A sweep file: a base config and axes to vary. configs/README.md describes the keys of a sweep file.
 #pragma once
 
 #include <filesystem>
@@ -26,15 +26,15 @@ struct Axis {
 // cell's best value.
 struct Tuning {
   std::vector<std::string> paths;  // config paths; all get the same value
-  std::vector<double> values;      // ascending; with `factors`, multiples of the config's own value at paths[0]
-  bool factors = false;
+  std::vector<double> values;      // values to try, ascending
+  bool factors = false;            // true: `values` are multiples of the config's value at paths[0]
   double extend = 0;     // factor between an edge of the grid and a value added beyond it; 0: the grid is fixed
   double farthest = 64;  // largest factor between an added value and the nearest end of the first grid
 };
 
 struct Resources {
   int64_t jobs = 0;                            // runs at once; 0: as many as fit on GPUs or cores
-  int64_t threads = 1;                         // threads of a rank on CPU cores
+  int64_t threads = 1;                         // CPU threads of each rank
   int64_t ranks = 1;                           // ranks of a run
   std::string launcher = "mpirun -n {ranks}";  // prefix of the command if a run has several ranks
 };
@@ -44,20 +44,20 @@ struct Cell {
   std::vector<std::string> labels;  // one label per axis
   std::string config;
   std::vector<Edit> settings;
-  double own = 0;  // the config's own value at the tuned path, which factors multiply; unused without factors
+  double own = 0;  // the config's value at Tuning::paths[0] if Tuning::factors is set; else unused
 };
 
 struct SweepConfig {
   std::string file;
   std::filesystem::path dir;  // folder of everything that the sweep writes
-  // Where the file gives dir, the tuned values and the seeds, for messages about the configs of runs.
+  // The places in the file of "dir", the tuned values and the seeds, for messages about the configs of runs.
   std::string dir_at, tune_at, seeds_at;
   std::vector<Axis> axes;
   std::optional<Tuning> tuning;
-  std::vector<int64_t> seeds;  // empty: the seed in the config
+  std::vector<int64_t> seeds;  // seeds of the runs; empty: the config's own seed
   std::string metric;          // name of a loss in metrics.jsonl; lower is better
   Json targets;                // result of load_targets(); null if there are no targets
-  std::string against;         // label of the cells that others are compared with; "": none
+  std::string against;         // label of the cells with which the other cells are compared; "": none
   std::optional<double> loss;  // if set: compare the tokens that runs need to reach this loss
   Resources resources;
   int64_t retries = 1;           // retries of a failed run
@@ -84,8 +84,8 @@ void keep_only(SweepConfig& sweep, const std::vector<std::string>& labels);
 
 SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> tuned, std::optional<int64_t> seed);
 
-// The config of a run, checked as by `rowan train`. The message of an Error names the sweep's file, and the place in it
-// or the labels of the run.
+// The config of a run, checked as by `rowan train`. The message of an Error names the sweep file, and either the place
+// in this file or the labels of the run.
 TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run);
 
 }  // namespace rowan

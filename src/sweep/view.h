@@ -30,7 +30,7 @@ class SweepView {
 
   std::filesystem::path dir_;
   bool terminal_;
-  int drawn_ = 0;  // lines on the screen that the next draw replaces
+  int drawn_ = 0;  // number of lines on the screen that the next draw() replaces
   Clock::time_point last_{};
   std::map<std::string, Clock::time_point> running_;
   double seconds_ = 0;  // total seconds of the runs that have ended in this process

@@ -30,7 +30,7 @@ BatchConfig parse_batch(JsonObject object) {
   const int64_t at_once = batch.micro_batch ? batch.micro_batch : batch.sequences;
   if (at_once > most_tokens_at_once / batch.sequence_length)
     object.fail(batch.micro_batch ? "micro_batch" : "sequences",
-                fmt::format("found {} sequences of {} tokens at once, expected at most {}", at_once,
+                fmt::format("found {} sequences of {} tokens at once, expected at most {} sequences", at_once,
                             batch.sequence_length, most_tokens_at_once / batch.sequence_length));
   object.finish();
   return batch;
@@ -129,7 +129,7 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
     root.fail("device", "found 'gpu', expected one of auto, cpu, cuda; did you mean 'cuda'?");
   for (const char* key : {"axes", "base"})
     if (!json.contains("model") && json.contains(key))
-      root.fail(key, "found a sweep, expected the config of a run; rowan sweep reads it");
+      root.fail(key, "found a sweep, expected the config of a run; rowan sweep reads sweeps");
   check_places(root);
   check_missing(root);
   if (root.has("model") && root.raw("model").is_string()) {
@@ -145,7 +145,7 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
   config.run = parse_run(root.object("run", true), config.batch);
   if (std::max<int64_t>(config.run.steps, 1) > most_steps(config.batch))
     root.object("run").fail(
-        "steps", fmt::format("found {} steps of {} sequences of {} tokens, expected at most {}", config.run.steps,
+        "steps", fmt::format("found {} steps of {} sequences of {} tokens, expected at most {} steps", config.run.steps,
                              config.batch.sequences, config.batch.sequence_length, most_steps(config.batch)));
   const int64_t steps = config.run.steps ? config.run.steps : largest_count;
   config.optimizer = parse_optimizer(root.object("optimizer", true), steps);
@@ -160,8 +160,8 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
   }
   if (config.attention == AttentionKernels::cudnn &&
       (config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::tf32))
-    root.fail("attention",
-              fmt::format("found cudnn with precision {}, expected a bf16 precision", name_of(config.precision)));
+    root.fail("attention", fmt::format("found cudnn, which does not compute in {}; use rowan, or a bf16 precision",
+                                       name_of(config.precision)));
   if (config.attention == AttentionKernels::cudnn && config.data.documents)
     root.fail("attention",
               "found cudnn, which does not keep attention within documents; use rowan, or remove data.documents");

@@ -18,12 +18,12 @@
 namespace rowan {
 
 enum class TrainPrecision : uint8_t {
-  // The optimizer state named here is the default of optimizer.state.
+  // The dtype given for the optimizer state is the default of optimizer.state.
   fp32,             // weights, activations, gradients and optimizer state in fp32
   bf16,             // weights and activations in bf16; master weights, gradients and optimizer state in fp32
   bf16_stochastic,  // as bf16, but without master weights: updates of the bf16 weights are rounded stochastically
   bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest
-  automatic,        // bf16 or fp32, as chosen by resolve_precision(); until then it counts as fp32
+  automatic,        // bf16 or fp32, as chosen by resolve_precision(); counts as fp32 until that call
   tf32,             // fp32, with the operands of matrix products rounded to TF32; GPU only
 };
 constexpr auto names_of(TrainPrecision) {
@@ -51,16 +51,16 @@ struct BatchConfig {
 
 // The largest accepted number of tokens in a micro-batch, or in a step if micro_batch is 0.
 constexpr int64_t most_tokens_at_once = int64_t{1} << 31;
-// The largest accepted number of tokens in a run, so that their number fits in 64 bits.
+// The largest accepted number of tokens in a run. Numbers of tokens then fit in 64 bits.
 constexpr int64_t most_tokens = int64_t{1} << 62;
 int64_t most_steps(const BatchConfig& batch);
 
 struct RunConfig {
   std::string dir;
-  int64_t steps = 0;  // 0: the run only evaluates and saves the initial weights
+  int64_t steps = 0;  // optimizer updates; 0: the run only evaluates and saves the initial weights
   uint64_t seed = 42;
   int64_t log_every = 10;
-  int64_t eval_every = 0;           // steps between evaluations; 0: none but the one at the end
+  int64_t eval_every = 0;           // steps between evaluations; 0: only at the end
   int64_t eval_tokens = 0;          // validation tokens in one evaluation (evaluate/validation.h); 0: all
   int64_t checkpoint_every = 0;     // steps between checkpoints; 0: off
   int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: off
@@ -70,23 +70,23 @@ struct RunConfig {
   int64_t patience = 0;             // end the run after this many evaluations without improvement; 0: never
   int64_t max_seconds = 0;          // seconds after which a process saves and exits; 0: never
   int64_t check_weights_every = 0;  // steps between comparisons of the ranks' weights; 0: only at the start
-  int64_t norms_every = 0;          // steps between rows with the norms of each layer; 0: never
+  int64_t norms_every = 0;          // steps between rows of metrics.jsonl with the norms of each layer; 0: never
   std::string sample_prompt;        // prompt of the sample at the end of the run
-  int64_t sample_tokens = 0;        // 0: no sample
+  int64_t sample_tokens = 0;        // tokens of this sample; 0: no sample
 };
 
 // When an update is skipped because the step's loss or gradient norm is a spike (train/spike_detector.h). An update
 // whose gradient norm is not finite is skipped in any case.
 struct SkipConfig {
   double loss_zscore = 0;       // a loss more than this many standard deviations above the mean is a spike; 0: never
-  double grad_norm_zscore = 0;  // the same for the gradient norm before clipping
+  double grad_norm_zscore = 0;  // like loss_zscore, for the gradient norm before clipping
   int64_t window = 128;         // number of earlier values to compare with
 };
 
 struct TrainConfig {
   ModelConfig model;
   std::string init;       // initial weights (train/initial_weights.h); "": random weights from run.seed
-  std::string tokenizer;  // "" if the config names none
+  std::string tokenizer;  // such as "gpt2:FILE"; "" if the config names no tokenizer
   DataConfig data;
   BatchConfig batch;
   OptimizerConfig optimizer;
@@ -106,26 +106,27 @@ struct TrainConfig {
   AttentionKernels attention = AttentionKernels::rowan;
   Products products = Products::heuristic;
   RunConfig run;
-  Json comment;   // anything; ignored
-  Json resolved;  // the keys with their values, defaults included
+  Json comment;   // the config's "comment": anything; ignored
+  Json resolved;  // all keys of the config with their values, defaults included
 };
 
-// The path of the config key `name`: "optimizer.lr" for "lr". "a or b" if several sections have it, "" if none.
+// The path of the config key `name`: "optimizer.lr" for "lr". "a or b" if several sections have the key, "" if no
+// section has it.
 std::string path_of_key(const std::string& name);
 
 // Reads a config file and applies the edits, such as --set assignments. A relative path of a model is resolved from the
-// file's folder. Throws Error. For a bad value, the message names file, line and field, or the edit's origin and the
-// field.
+// config file's folder. Throws Error. For a bad value, the message names file, line and field, or the edit's origin and
+// the field.
 TrainConfig load_config(const std::string& path, const std::vector<Edit>& edits);
-// The same for a config whose text is already read. source.name is the path of the config.
+// Like load_config(), but for a config whose text is already read. source.name is the path of the config.
 TrainConfig parse_config(JsonSource source, const std::vector<Edit>& edits);
 
 // Replaces precision "auto" by "bf16" if `fast_bf16`, else by "fp32". `fast_bf16`: the device has fast bf16 products
 // (Backend::fast).
 void resolve_precision(TrainConfig& config, bool fast_bf16);
 
-// The part of a resolved config that must stay the same when a run continues without --resume or --from. It omits the
-// keys marked `continues`.
+// The part of a resolved config that must stay the same when a run continues without --resume or --from. The keys with
+// KeyRow::continues are left out.
 Json identity_of(Json resolved);
 
 // The keys of each section, by section name; "" holds the top-level keys. configs/README.md is checked against them.

@@ -111,8 +111,9 @@ void visit(RunConfig& run, Section& keys) {
       run.norms_every);
   keys.text({.name = "sample_prompt", .help = "text that the model continues at the end of the run", .continues = true},
             run.sample_prompt);
-  keys.integer<0, 100000>({.name = "sample_tokens", .help = "tokens of that continuation", .continues = true},
-                          run.sample_tokens);
+  keys.integer<0, 100000>(
+      {.name = "sample_tokens", .help = "number of tokens that continue `sample_prompt`", .continues = true},
+      run.sample_tokens);
 }
 
 void visit(SkipConfig& skip, Section& keys) {
@@ -122,7 +123,7 @@ void visit(SkipConfig& skip, Section& keys) {
        .help = "skip a step whose loss is more than this many standard deviations above the mean of the last `window` "
                "losses; 0: off"},
       skip.loss_zscore, 0, any);
-  keys.number({.name = "grad_norm_zscore", .help = "the same for the gradient norm before clipping; 0: off"},
+  keys.number({.name = "grad_norm_zscore", .help = "like `loss_zscore`, for the gradient norm before clipping; 0: off"},
               skip.grad_norm_zscore, 0, any);
   keys.integer<2, 100000>({.name = "window", .help = "number of last steps to compare with"}, skip.window);
 }
@@ -133,12 +134,12 @@ void visit(AverageConfig& average, Section& keys) {
               average.ema, 0, 0.9999999);
   keys.integer<0, largest_count>(
       {.name = "ema_start",
-       .help = "number of updates to skip; the average starts with the weights after the next one"},
+       .help = "number of updates to skip; the average starts with the weights after the next update"},
       average.ema_start);
   keys.integer<0, largest_count>(
       {.name = "tail",
        .help =
-           "number of last steps of the run over which the weights are averaged, all with the same weight; 0: none"},
+           "number of steps at the end of the run over which the weights are averaged, all counting equally; 0: none"},
       average.tail);
 }
 
@@ -152,7 +153,7 @@ void visit(TrainConfig& config, Section& keys) {
             config.init);
   keys.text({.name = "tokenizer",
              .help = "`bytes`, `gpt2:FILE`, `sentencepiece:FILE` or `huggingface:FILE` (a `tokenizer.json` or its "
-                     "folder); only what is decoded or scored needs one"},
+                     "folder); needed only to decode and to score text"},
             config.tokenizer);
   keys.number({.name = "grad_clip", .help = "largest global norm of the gradient; 0: no clipping"}, config.grad_clip, 0,
               std::numeric_limits<double>::max());
@@ -190,7 +191,7 @@ void visit(TrainConfig& config, Section& keys) {
               config.shard);
   if (keys.reading()) config.reduce = gradient_dtype(config.precision);
   Travel reduce = config.reduce == DType::bf16 ? Travel::bf16 : Travel::fp32;
-  keys.choice({.name = "reduce", .help = "dtype in which ranks exchange gradients", .absent = "that of the gradients"},
+  keys.choice({.name = "reduce", .help = "dtype in which ranks exchange gradients", .absent = "dtype of the gradients"},
               reduce);
   config.reduce = reduce == Travel::bf16 ? DType::bf16 : DType::f32;
   keys.other({.name = "comment", .help = "anything; ignored", .continues = true}, config.comment);

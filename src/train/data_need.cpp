@@ -21,8 +21,8 @@ double epochs_of(const TrainConfig& config, const BatchSource& batches) {
          static_cast<double>(batches.samples_per_epoch());
 }
 
-// The end of a message: a get.sh command that downloads more training files. Their number is `times` times the number
-// of files from which the shards in `folder` were made, rounded up. Returns "" if `folder` has no get.sh, or no
+// The end of a message: a get.sh command that downloads enough training files. Enough is `times` times the number of
+// files from which the shards in `folder` were made, rounded up. Returns "" if `folder` has no get.sh, or no
 // manifest.json that lists the files.
 std::string more_of(const fs::path& folder, double times) {
   const fs::path manifest = folder / "manifest.json", recipe = folder / "get.sh";
@@ -57,7 +57,7 @@ std::string data_need(const TrainConfig& config) {
     const std::string shortage = data_shortage(config, batches);
     return shortage.empty() ? reads(config, batches, epochs_of(config, batches)) : shortage;
   } catch (const Error& error) {
-    return fmt::format("reads {} rows of {}; {}",
+    return fmt::format("reads {} rows of {} tokens; {}",
                        human_count(static_cast<double>(config.run.steps * config.batch.sequences)),
                        config.batch.sequence_length, error.what());
   }

@@ -8,7 +8,7 @@ namespace rowan {
 std::unique_ptr<Backend> make_backend(Device device, int threads, int index, AttentionKernels attention) {
   const bool cudnn = attention == AttentionKernels::cudnn;
   if (cudnn && device == Device::cpu)
-    fail("attention: found \"cudnn\" on the device \"cpu\", expected a GPU; use \"rowan\"");
+    fail("attention: found \"cudnn\", expected \"rowan\", because the device is \"cpu\"");
   if (cudnn || device == Device::cuda) return make_cuda_backend(index, attention);
   if (device == Device::automatic) {
     try {

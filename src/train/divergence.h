@@ -1,5 +1,5 @@
-// A run that diverged ends with a message that contains one of these phrases. If rowan sweep finds a phrase in a run's
-// log, it does not repeat the run.
+// A run that diverged ends with a message that contains one of these phrases. If rowan sweep finds one of them in a
+// run's log, it does not repeat that run.
 #pragma once
 
 #include <string_view>

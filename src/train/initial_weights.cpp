@@ -64,7 +64,7 @@ void check_function(const ModelConfig& model, const fs::path& config) {
 fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
                               const std::function<void(const std::string&)>& warn) {
   fs::path path = init;
-  // RUN@best or RUN@400
+  // `init` may have the form RUN@best or RUN@400.
   if (const size_t at = init.rfind('@'); at != std::string::npos && !fs::exists(path))
     path = find_checkpoint(init.substr(0, at), init.substr(at + 1), warn).checkpoint;
   if (!fs::exists(path)) fail("init: {}: no such file or folder", init);

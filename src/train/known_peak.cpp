@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The cache file; "" if neither environment variable is an absolute path.
+// The cache file; "" if neither XDG_CACHE_HOME nor HOME is an absolute path.
 fs::path rates_file() {
   const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
   if (cache && *cache == '/') return fs::path(cache) / "rowan" / "products.json";

@@ -12,7 +12,7 @@ namespace rowan {
 
 class Backend;
 
-// FLOP/s of one rank while `ranks` ranks compute at the same time, if known.
+// FLOP/s of matrix products on one rank while `ranks` ranks compute at the same time, if known.
 std::optional<double> known_peak(const Backend& backend, DType dtype, int ranks);
 // Stores a measured rate. Failure to write the file is ignored.
 void keep_peak(const Backend& backend, DType dtype, int ranks, double rate);

@@ -85,7 +85,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   run_on_all_ranks(communicator, [&] {
     if (config.products == Products::timed) {
       if (communicator.size() > 1)  // ranks with different algorithms may compute different bits
-        fail("products: found \"timed\" on {} ranks, expected one rank; use \"heuristic\"", communicator.size());
+        fail("products: found \"timed\", expected \"heuristic\", because there are {} ranks", communicator.size());
       backend.time_products((dir / "products.json").string());
     }
     if (!first) return;
@@ -96,7 +96,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   const std::string chosen = communicator.gather(start && start->checkpoint() ? start->checkpoint()->string() : "")[0];
   weights = communicator.gather(weights.string())[0];
   const int here = ranks_on_machine(communicator);
-  run_on_all_ranks(communicator, [&] {  // all ranks wait, because an allocation would change the free memory
+  run_on_all_ranks(communicator, [&] {  // the other ranks wait, because allocations change the free memory
     if (communicator.local_rank() == 0) check_memory(config, backend, communicator.size(), here);
   });
   run_on_all_ranks(communicator, [&] {
@@ -143,7 +143,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   const int64_t first_step = trainer->steps_done();
   double last_save = steady_seconds();
   trainer->listen([&] {
-    // max_seconds takes effect after the first step, so a run whose start-up takes longer still advances.
+    // max_seconds takes effect after the first step, so a run advances even if its start-up takes longer.
     const bool late = run.max_seconds && trainer->steps_done() > first_step &&
                       steady_seconds() - began >= static_cast<double>(run.max_seconds);
     const bool save =
@@ -206,8 +206,8 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
       const bool evaluates = due(run.eval_every) || done();
       pending = pending || result.save || due(run.checkpoint_every) || due(run.keep_every) ||
                 (evaluates && run.keep_best) || done();
-      // When an update was skipped, the state may not be sound. The save then waits for the next applied update, the
-      // end of the run or a stop.
+      // When an update was skipped, the state may not be sound. A save that is due then waits for the next applied
+      // update, the end of the run or a stop.
       if (pending && (!skipping || done())) {
         save();
         pending = false;

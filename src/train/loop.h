@@ -14,7 +14,7 @@ constexpr int out_of_time = 124;
 // `options` allow a difference.
 // Returns 0 at the end of the run, also if run.patience ended it. If the run was stopped, all ranks return the same
 // code: 128 + the signal's number, or out_of_time. A failure that all ranks know of is an AgreedError on every rank. If
-// only one rank knows of a failure, it throws another Error.
+// only one rank knows of a failure, that rank throws an Error that is not an AgreedError.
 int train(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options);
 
 }  // namespace rowan

@@ -9,7 +9,7 @@ struct BatchConfig;
 
 // The number of sequences that a rank processes at once. Throws Error when the batch cannot be divided evenly.
 int64_t micro_batch(const BatchConfig& batch, int ranks);
-// The number of micro-batches that a rank processes in a step. Throws the same Error.
+// The number of micro-batches that a rank processes in a step. Throws Error as micro_batch() does.
 int64_t micro_steps(const BatchConfig& batch, int ranks);
 
 }  // namespace rowan

@@ -82,7 +82,8 @@ std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCos
       name, largest * ranks / total, std::max(1, static_cast<int>(1.08 * total / largest)));
 }
 
-// Adds kernels that run `times` times per step. Kernels of the same name, bound and dtype are merged.
+// Adds the kernels `from`, which run `times` times per step, to `to`. Kernels of the same name, bound and dtype are
+// merged.
 void add_kernels(std::vector<Kernel>& to, const std::vector<Kernel>& from, double times) {
   for (const Kernel& kernel : from) {
     auto same = std::find_if(to.begin(), to.end(), [&](const Kernel& other) {

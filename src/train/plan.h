@@ -15,7 +15,7 @@ struct Plan {
   std::array<size_t, category_count> bytes{};  // peak bytes of each category on one rank
   size_t total_bytes = 0;                      // peak bytes of all categories together
   double step_flops = 0;       // Work::flops of one rank's passes in a step, with recomputed activations
-  double step_flops_full = 0;  // the same, but counting masked attention scores too
+  double step_flops_full = 0;  // step_flops plus the FLOPs of masked attention scores
   double attention_flops = 0;  // the part of step_flops that is attention
   double optimizer_flops = 0, optimizer_bytes = 0;  // mean FLOPs and bytes of one rank's update
   std::vector<Kernel> kernels;                      // kernels of one rank's step, including the update

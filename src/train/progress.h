@@ -51,7 +51,8 @@ class Progress {
   std::FILE* log_ = nullptr;
   std::filesystem::path log_path_;
   std::string before_log_;
-  bool in_place_, open_line_ = false, passing_ = false;  // passing_: the open line is temporary and will be erased
+  // open_line_: the last line shown has no newline yet. passing_: that line is temporary and will be erased.
+  bool in_place_, open_line_ = false, passing_ = false;
   bool log_lost_ = false;
 };
 

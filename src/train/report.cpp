@@ -86,8 +86,10 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                                 rows));
   }
   if (config.data.documents)
-    line("documents", fmt::format("attention within documents costs {:.1f}% of attention over whole rows (first rows)",
-                                  100 * attended_share(trainer.batches(), config.data.documents)));
+    line("documents",
+         fmt::format(
+             "attention within documents costs {:.1f}% of attention over whole rows (measured on the first rows)",
+             100 * attended_share(trainer.batches(), config.data.documents)));
   line("steps", fmt::format("{}, {} tokens, {:.2f} epochs", config.run.steps,
                             human_count(per_step * static_cast<double>(config.run.steps)),
                             static_cast<double>(config.run.steps * config.batch.sequences) /
@@ -111,8 +113,8 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
   line("memory", memory_text(plan));
   if (communicator.size() > 1)
     line("ranks",
-         fmt::format("{}, shard {}: optimizer work {:.3f} and memory {:.3f} of the mean at most; each sends {} "
-                     "a step{}",
+         fmt::format("{}, shard {}: a rank has at most {:.3f} times the mean optimizer work and {:.3f} times the mean "
+                     "optimizer memory, and sends {} a step{}",
                      communicator.size(), name_of(config.shard), plan.work_balance, plan.memory_balance,
                      human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent),
                      plan.uneven.empty() ? "" : "\n" + plan.uneven));
@@ -144,7 +146,7 @@ void print_end_page(const TrainConfig& config, const std::optional<double>& vali
     page +=
         fmt::format("\nvalidation loss {:.4f} nats per token, perplexity {:.3f}", *validation, std::exp(*validation));
   if (validation && floor)
-    page += fmt::format("\nentropy of that text {:.4f}: no model can do better; this one is {:.4f} above",
+    page += fmt::format("\nentropy of the validation text {:.4f}: no model can do better; this one is {:.4f} above",
                         floor->sample, *validation - floor->sample);
   progress.message(page);
   if (config.run.sample_tokens > 0 && !config.tokenizer.empty()) progress.message(sample_text(config));

@@ -64,7 +64,7 @@ class RunLog {
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
   double settled_ = 0;  // seconds() after this process's first step, which is slower than later steps
   int64_t last_step_, first_step_, skipped_ = 0;
-  std::map<std::string, double> phases_;  // seconds of each phase up to the last row
+  std::map<std::string, double> phases_;  // seconds of each phase up to the last training row
   struct Pauses {
     double seconds = 0;
     int64_t count = 0;

@@ -1,5 +1,5 @@
-// SpikeDetector: measures how far a step's loss or gradient norm lies above those of earlier steps, to tell spikes from
-// noise. llm.c skips updates by the same measure (its -sl and -sg).
+// SpikeDetector: measures how far a step's loss or gradient norm lies above the values of earlier steps, to tell spikes
+// from noise. llm.c skips updates by the same measure (its options -sl and -sg).
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ namespace rowan {
 
 class SpikeDetector {
  public:
-  // Compares with the last `window` values; `window` is at least 2.
+  // Compares each value with the `window` values before it; `window` is at least 2.
   explicit SpikeDetector(int64_t window) : window_(static_cast<size_t>(window)) {}
 
   // Returns how many standard deviations `value` lies above the mean of the window. Returns 0 if the window is not full

@@ -28,8 +28,8 @@ std::string first_difference(const Json& before, const Json& after) {
                      text(values["to"]));
 }
 
-// Whether batch.sequences is the same, or absent in one of the configs. Trainer::restore() refuses another value, which
-// would change the order of the samples.
+// Whether batch.sequences is the same in both configs, or absent in one of them. Trainer::restore() refuses another
+// value, which would change the order of the samples.
 bool can_resume(const Json& before, const Json& after) {
   const Json *was = value_at(before, "batch.sequences"), *is = value_at(after, "batch.sequences");
   return !was || !is || *was == *is;

@@ -13,8 +13,8 @@
 namespace rowan {
 
 struct StartOptions {
-  bool resume = false;          // throw Error if there is no checkpoint; the config may differ from that of the run
-  std::optional<int64_t> from;  // go back to the checkpoint of this step; the config may differ as well
+  bool resume = false;          // throw Error if there is no checkpoint; the config may differ from the run's config
+  std::optional<int64_t> from;  // go back to the checkpoint of this step; the config may differ from the run's config
   std::string profile = {};     // file for a trace of the first steps; "": none
 };
 

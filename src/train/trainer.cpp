@@ -43,8 +43,8 @@ struct PassKey {
   uint64_t packed() const { return uint64_t{std::bit_cast<uint32_t>(scale)} << 1 | uint64_t{accumulate}; }
 };
 
-// Training data, validation data and the config must use the same tokenizer, as far as their tokenizers are known,
-// because other tokenizers give the same ids other meanings.
+// Training data, validation data and the config must use the same tokenizer, because another tokenizer gives the ids
+// other meanings. A tokenizer that is not known is not compared.
 void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uint64_t train,
                       const ValidationSet* validation) {
   const std::string shards = "the shards of data.train";

@@ -48,7 +48,7 @@ class Trainer {
   // Throws Error for a config that cannot run, such as one whose batch cannot be divided among the ranks.
   Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator);
 
-  // Sets the function that returns requests to this rank. The trainer calls it in training and in evaluations.
+  // Sets a function that returns the requests made to this rank. The trainer calls it in training and in evaluations.
   void listen(std::function<Wishes()> wishes) { wishes_ = std::move(wishes); }
 
   // Computes the gradient over batch.sequences sequences. Makes one optimizer update, or skips it. Throws Error after
@@ -75,8 +75,9 @@ class Trainer {
   // Throws AgreedError if ranks that hold copies of the same weights have different values.
   void check_weights() { sharding_.check_weights(); }
 
-  // Restores the state from the folder of a checkpoint. Returns its state.json, including the fields that save() was
-  // given. Throws Error if the model, the optimizer, the data or batch.sequences of the checkpoint do not match.
+  // Restores the state from the folder of a checkpoint. Returns the checkpoint's state.json, including the fields of
+  // save()'s `more`. Throws Error if the model, the optimizer, the data or batch.sequences of the checkpoint do not
+  // match this run.
   Json restore(const std::filesystem::path& folder);
 
   const Model& model() const { return model_; }
@@ -130,7 +131,7 @@ class Trainer {
   int64_t micro_steps_between_looks_ = 1;
   double last_loss_ = 0;
   // The largest loss and weight norm of sound checkpoints so far. largest_loss_ is at least the loss of uniform
-  // predictions and, if finite, the loss of step 1.
+  // predictions. If the loss of step 1 is finite, largest_loss_ is at least that loss too.
   double largest_loss_ = 0, largest_norm_ = 0;
   SpikeDetector losses_, grad_norms_;
   std::vector<std::pair<std::string, double>> norms_;

@@ -74,7 +74,8 @@ TEST_P(Activations, Backward) {
         double x = in.given()[i], h = 1e-5 * std::max(1.0, std::fabs(x));
         want[i] = dout.given()[i] * (value_of(kind, x + h) - value_of(kind, x - h)) / (2 * h);
       }
-      Doubles size = dout.given();  // at 0, the central difference of max(x, 0)^2 has an error of h / 2
+      Doubles size = dout.given();
+      // At 0, the central difference of max(x, 0)^2 has an error of h / 2. A larger `size` allows this error.
       if (kind == Activation::relu_squared)
         for (double& x : size) x *= 100;
       expect_each(din.read(), want, size, dtype());

@@ -1,4 +1,4 @@
-// Compares whole error messages for wrong arguments. They name the operation and the argument.
+// Compares whole error messages for wrong arguments. Each message names the operation and the argument.
 #include "suite.h"
 
 namespace rowan::test {
@@ -21,7 +21,7 @@ TEST(Checks, NameTheOperationAndTheArgument) {
                [&] { b.copy(ids, rows); });
   expect_error("sum: out: found fp32[4], expected fp32[1]", [&] { b.sum(rows, x, false); });
   expect_error("sum_squares: xs: found i32[4], expected fp32 or bf16", [&] { b.sum_squares(one, {x, ids}); });
-  expect_error("clamp_forward: found columns [2, 7), expected columns of x, fp32[4, 6]",
+  expect_error("clamp_forward: columns: found [2, 7), expected a range of columns of x, fp32[4, 6]",
                [&] { b.clamp_forward(x, 2, 7, 1.0f); });
   expect_error("clamp_backward: limit: found -1, expected more than 0", [&] { b.clamp_backward(x, x, 2, 6, -1.0f); });
   expect_error("embedding_forward: tokens: found fp32[4], expected i32[4]",
@@ -44,6 +44,11 @@ TEST(Checks, NameTheOperationAndTheArgument) {
                      .weight = vector,
                      .rstd = rows});
   });
+  expect_error(
+      "norm_backward: dout: found bf16[4, 6], expected the dtype of the weight, fp32, or of the residual stream, fp32",
+      [&] {
+        b.norm_backward({.d_residual = x, .d_weight = vector, .dout = narrow, .r = x, .weight = vector, .rstd = rows});
+      });
   expect_error("linear_forward: weight: found bf16[4, 6], expected fp32[4, 6]",
                [&] { b.linear_forward(x, x, narrow, Tensor()); });
   expect_error("linear_backward_input: din: found fp32[4, 6], expected fp32[6, 6]",

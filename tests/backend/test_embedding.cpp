@@ -105,7 +105,7 @@ TEST(EmbeddingSizes, RealSizes) {
 }
 
 TEST(EmbeddingIds, NamesTokensOutsideTheVocabulary) {
-  if (!backend().host_memory()) GTEST_SKIP() << "ids are checked where the host can read them";
+  if (!backend().host_memory()) GTEST_SKIP() << "needs a backend whose memory the host can read";
   for (double bad : {11.0, -1.0, -100.0}) {
     Buffer table(DType::f32, {vocabulary, 4}, 1), out(DType::f32, {2, 4}), id(DType::i32, {2}, Doubles{1, bad});
     std::string message = error_of([&] { backend().embedding_forward(out, id, table, Tensor(), 2); });

@@ -85,7 +85,7 @@ TEST_P(Linear, NothingIsReadFromWhatIsOverwritten) {
 }
 
 TEST_P(Linear, MatmulInEveryOrientation) {
-  for (int64_t batch : {0, 3})  // 0: matrices of rank 2
+  for (int64_t batch : {0, 3})  // 0: without a batch dimension
     for (auto [m, n, k] : sizes)
       for (int transposes = 0; transposes < 4; ++transposes)
         for (auto [alpha, beta] : {std::pair<float, float>{1, 0}, {-1.5f, 0.25f}}) {

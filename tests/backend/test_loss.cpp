@@ -103,7 +103,7 @@ TEST_P(Loss, ShowsNan) {
 }
 
 TEST(LossTargets, OutsideTheVocabularyAreNamed) {
-  if (!backend().host_memory()) GTEST_SKIP() << "ids are checked where the host can read them";
+  if (!backend().host_memory()) GTEST_SKIP() << "needs a backend whose memory the host can read";
   for (double bad : {50.0, -1.0, -99.0}) {
     Buffer logits(DType::f32, {2, 50}, 1), losses(DType::f32, {2}), ids(DType::i32, {2}, Doubles{-100, bad});
     std::string message = error_of([&] { backend().cross_entropy(losses, logits, ids, {50}, 1.0f, true); });

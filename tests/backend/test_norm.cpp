@@ -72,7 +72,7 @@ TEST_P(Norms, Forward) {
           if (branched) {
             r = plus(r, branch.given());
             expect_close(sum.read(), r, stream, "sum");
-            r = sum.read();  // the norm is taken of the rounded sum
+            r = sum.read();  // the norm's input is the rounded sum
           }
           Statistics s = statistics(kind(), r, width);
           expect_close(rstd.read(), s.rstd, DType::f32, "rstd");
@@ -134,7 +134,7 @@ Doubles derivative(Norm kind, const Doubles& r, const Doubles& weight, const Dou
   return result;
 }
 
-// Wide rows, and many of them.
+// Many wide rows.
 TEST(NormSizes, RealSizes) {
   for (auto [kind, rows, width] : {std::tuple<Norm, int64_t, int64_t>{Norm::layer, 2000, 768},
                                    {Norm::layer, 600, 1280},

@@ -90,7 +90,8 @@ double divisor(double square, double eps, Eps mode) {
 }
 
 constexpr int64_t shapes[][3] = {{1, 1, 1}, {2, 1, 37}, {3, 19, 1}, {2, 33, 70}, {1, 40, 300}};
-constexpr int64_t few = 100;  // with more elements, a case has only one eps mode, because emulated GPU kernels are slow
+// Matrices with more elements are tested with only one eps mode, because emulated GPU kernels are slow.
+constexpr int64_t few = 100;
 
 TEST_P(Optimizers, AdamW) {
   for (auto [n, rows, cols] : shapes) {
@@ -412,7 +413,7 @@ TEST_P(Optimizers, Apply) {
         x.expect_updated(i, keep, [&](size_t j) {
           const double u = update.given()[static_cast<size_t>(i * rows * cols) + j], scale = x.slots[i].scale;
           const double size = (rule.decay_last ? keep(j) : 1) * std::min(rule.lr * factor(j) * scale, cap);
-          // The product is computed in fp32, as in the backends, so that both round the same number.
+          // The product is computed in fp32, as in the backends, so that test and backend round the same number.
           return rule.rounded ? size / scale * rounded(static_cast<float>(scale) * static_cast<float>(u), DType::bf16)
                               : size * u;
         });

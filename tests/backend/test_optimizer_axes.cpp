@@ -167,7 +167,7 @@ TEST(OptimizerAxesOnce, EigenvectorsOfWhatIsNotFinite) {
     backend().eigenvectors({q, p}, {values, others}, {a, good});
     EXPECT_EQ(q.read(), (Doubles{1, 0, 0, 0, 1, 0, 0, 0, 1}));
     EXPECT_EQ(values.read(), (Doubles{1, 2, 3}));
-    EXPECT_EQ(others.read(), (Doubles{4, 2, 1})) << "the other matrix of the batch";
+    EXPECT_EQ(others.read(), (Doubles{4, 2, 1})) << "eigenvalues of the finite matrix";
   }
 }
 

@@ -1,5 +1,5 @@
 // Kills a command or makes one of its system calls fail. Then runs the same command once more without faults. The
-// results must then equal those of a command that ran undisturbed. contents() says which files are compared.
+// results must then equal the results of an undisturbed command. contents() says which files are compared.
 //
 //   campaign [SECONDS [SEED [COMMAND...]]]   runs for SECONDS (60), but at least one round over the commands
 //   campaign every [COMMAND[:CALL]...]       tries faults at each counted call of COMMAND, or at each CALL; takes hours
@@ -74,11 +74,11 @@ struct Command {
   std::string name;
   fs::path out;  // the folder whose content is compared
   std::vector<std::string> words;
-  bool faults = true;                  // whether its system calls can be made to fail one by one
-  bool prints = false;                 // whether its output is part of the result
-  std::function<void()> prepare = {};  // makes the earlier content of `out`
-  // The content of `out` before the command runs. If `prepare` is set, `out` must hold either all of this content or
-  // all of the new content after a fault that ends the command.
+  bool faults = true;                  // whether the command's system calls can be made to fail one by one
+  bool prints = false;                 // whether the command's standard output is part of the result
+  std::function<void()> prepare = {};  // writes the content that `out` has before the command runs
+  // The content of `out` before the command runs. If `prepare` is set and a fault ends the command, `out` must hold
+  // either all of this content or all of the new content.
   Contents before = {};
   Contents undisturbed = {};
   double seconds = 0;
@@ -262,7 +262,7 @@ class Campaign {
     const int code = ended(
         start(command, command.faults ? shim({"ROWAN_FAULT_COUNT=" + count.string()}) : std::vector<std::string>()));
     command.seconds = seconds_since(begin);
-    if (code != 0) return lose(command, fmt::format("undisturbed it ends with {}", code));
+    if (code != 0) return lose(command, fmt::format("undisturbed, the command ends with {}", code));
     command.undisturbed = results(command);
     std::ifstream lines(count);
     std::string name;
@@ -280,7 +280,7 @@ class Campaign {
   // Runs the same command without faults. It must succeed and leave what an undisturbed command leaves.
   void finish(const Command& command, const std::string& trouble) {
     const int code = ended(start(command));
-    if (code != 0) return lose(command, fmt::format("{}: then it ends with {}", trouble, code));
+    if (code != 0) return lose(command, fmt::format("{}: the run after the fault ends with {}", trouble, code));
     const std::string difference = difference_of(command.undisturbed, results(command));
     if (!difference.empty()) return lose(command, fmt::format("{}: {}", trouble, difference));
     begin_anew(command);
@@ -336,12 +336,12 @@ class Campaign {
     (code == -SIGKILL ? kills_ : faults_) += 1;
     // A command that is not killed must either exit with code 2 or succeed.
     if (code != 0 && code != 2 && code != -SIGKILL)
-      return lose(command, fmt::format("{}: it ends with {}", fault, code));
+      return lose(command, fmt::format("{}: the command ends with {}", fault, code));
     if (command.prepare && code != 0) {  // either all of the old content or all of the new
       Contents now = contents(command.out);
       now.erase("lock");
       if (!difference_of(command.before, now).empty() && !difference_of(command.undisturbed, now).empty())
-        return lose(command, fmt::format("{}: neither the old nor the new: {}, {}", fault,
+        return lose(command, fmt::format("{}: neither the old nor the new content: {}, {}", fault,
                                          difference_of(command.before, now), difference_of(command.undisturbed, now)));
     }
     finish(command, fault);

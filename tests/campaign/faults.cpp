@@ -29,7 +29,7 @@ std::atomic<bool> full = false;
 struct Fault {
   int call = -1;  // index in `names`, or `calls` for any call
   long number = 0;
-  int error = 0;  // -1: kill, -2: full
+  int error = 0;  // errno of the call; -1: kill, -2: full
   const char* folder = nullptr;
 
   Fault() {

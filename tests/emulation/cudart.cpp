@@ -92,7 +92,7 @@ bool is_pinned(const void* begin) {
   return begin < next->first + next->second;
 }
 
-// A copy from or to pinned memory that the host has not waited for.
+// A copy from or to pinned memory. The host has not yet waited for this copy.
 struct Transfer {
   uint64_t number;
   char* host;

@@ -38,7 +38,7 @@ TEST_F(CommandTable, ReadmeListsWhatHelpLists) {
     const std::string name = row.substr(0, row.find_first_of(" `"));
     EXPECT_TRUE(listed.insert(name).second) << "two rows for " << name;
     std::string path = name;
-    std::smatch part;  // the row of a command with subcommands names one of them
+    std::smatch part;  // the row of a command with subcommands names one subcommand
     if (name != "bench" && std::regex_search(row, part, std::regex("^[a-z]+ ([a-z]+) "))) path += " " + part.str(1);
     const Outcome shown = rowan(path + " --help");
     EXPECT_EQ(shown.code, 0) << shown.err;

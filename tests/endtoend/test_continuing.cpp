@@ -26,17 +26,17 @@ class Continuing : public TrainCommand {
 };
 
 TEST_F(Continuing, MoreStepsUnderTheScheduleOverAllOfThem) {
-  EXPECT_EQ(rowan(train("--set run.steps=20")).code, 2) << "another run, unless --resume says so";
+  EXPECT_EQ(rowan(train("--set run.steps=20")).code, 2) << "a change of run.steps needs --resume";
   ASSERT_EQ(rowan(train("--resume --set run.steps=20")).code, 0);
   const std::vector<Json> after = rows(run("run"));
   ASSERT_GT(after.size(), before_.size());
-  EXPECT_TRUE(std::equal(before_.begin(), before_.end(), after.begin())) << "earlier rows are not written again";
+  EXPECT_TRUE(std::equal(before_.begin(), before_.end(), after.begin())) << "earlier rows must not change";
   EXPECT_DOUBLE_EQ(rate("run", 13), 0.01 * (1 - (12.0 - 2) / (20 - 2)));
 }
 
 TEST_F(Continuing, ANewScheduleFromHere) {
   ASSERT_EQ(rowan(train("--resume --set run.steps=20 --set schedule.from_step=12")).code, 0);
-  EXPECT_EQ(rate("run", 13), 0) << "it warms up again";
+  EXPECT_EQ(rate("run", 13), 0) << "the continued run must warm up again";
   EXPECT_DOUBLE_EQ(rate("run", 14), 0.005);
   EXPECT_DOUBLE_EQ(rate("run", 15), 0.01);
   EXPECT_DOUBLE_EQ(rate("run", 18), 0.005);
@@ -67,9 +67,10 @@ TEST_F(Continuing, WeightsOnly) {
     write_config(json);
     const Outcome result = rowan(train());
     ASSERT_EQ(result.code, 0) << result.err;
-    EXPECT_EQ(rate(name, 1), 0) << "warm-up and schedule are its own";
-    EXPECT_EQ(rows(run(name))[0]["tokens"], 64) << "from sample 0";
-    EXPECT_LT(rows(run(name))[0]["loss"], 0.99 * before_[0]["loss"].get<double>()) << "but not from initial weights";
+    EXPECT_EQ(rate(name, 1), 0) << "the new run must warm up";
+    EXPECT_EQ(rows(run(name))[0]["tokens"], 64) << "the new run must begin with sample 0";
+    EXPECT_LT(rows(run(name))[0]["loss"], 0.99 * before_[0]["loss"].get<double>())
+        << "the new run must not begin with random weights";
   }
 }
 

@@ -118,7 +118,7 @@ TEST_F(Folders, AnExportReplacesAnOlderOneAsAWholeAndKeepsWhatIsNotOfIt) {
   EXPECT_EQ(beside, fresh);
   older("here");
   ASSERT_EQ(shell("cd " + (dir_ / "here").string() + " && " + rowan_binary() + " export ../run .").code, 0);
-  EXPECT_EQ(contents(dir_ / "here"), fresh) << "a working directory stays the same folder";
+  EXPECT_EQ(contents(dir_ / "here"), fresh) << "an export into the working directory";
   for (const fs::path& part : parts) EXPECT_FALSE(fs::exists(part)) << part;
 }
 
@@ -133,9 +133,9 @@ TEST_F(Folders, NothingIsWrittenOverFilesOfOthers) {
     write_file_atomically(dir_ / "theirs" / name, "mine");
   const Files before = contents(dir_ / "theirs");
   const std::string folder = (dir_ / "theirs").string();
-  expect_mistake(export_into("theirs"), "there, expected an exported model or an empty folder");
+  expect_mistake(export_into("theirs"), ", expected an exported model or an empty folder");
   expect_mistake("sweep " + (dir_ / "sweep.json").string() + " --set dir=" + folder,
-                 "there, expected a sweep or an empty folder");
+                 ", expected a sweep or an empty folder");
   expect_mistake("tales --stories 2 --validation-stories 2 --out " + folder,
                  "train.bin: found a file of another kind, expected a token shard or no file");
   EXPECT_EQ(contents(dir_ / "theirs"), before);
@@ -152,7 +152,7 @@ TEST_F(Folders, AnExportReplacesOnlyExportsOfRowan) {
   write_small_run(run("run"), small_llama());
   ASSERT_EQ(rowan(export_into("fresh")).code, 0);
   const Files fresh = contents(dir_ / "fresh");
-  // The weights as another program saves them, and as earlier versions of Rowan did.
+  // Makes a copy whose weights are saved as another program saves them, and as earlier versions of Rowan saved them.
   auto unmarked = [&](const std::string& name) {
     fs::copy(dir_ / "fresh", dir_ / name);
     const SafeTensors from(dir_ / "fresh/model.safetensors");

@@ -42,7 +42,7 @@ class Insight : public TrainCommand {
     return text;
   }
 
-  // The lines as they appeared on the terminal, including rewritten ones.
+  // The lines as they appeared on the terminal, including rewritten lines.
   static std::vector<std::string> lines_of(std::string text) {
     for (const char* erase : {"\x1b[K", "\r\n", "\r"})
       for (size_t at; (at = text.find(erase)) != std::string::npos;)
@@ -80,7 +80,7 @@ TEST_F(Insight, RowsHaveRatesTimesAndNorms) {
   }
   EXPECT_EQ(with_norms, (std::vector<int64_t>{1, 6, 12}));
   EXPECT_EQ(with_figures, with_norms);
-  EXPECT_NEAR(std::sqrt(gradient), logged, 1e-5 * logged) << "layers make up the whole";
+  EXPECT_NEAR(std::sqrt(gradient), logged, 1e-5 * logged) << "the gradient norms of all layers must give grad_norm";
   // A continued run does not mistake rows of norms for evaluations.
   ASSERT_EQ(
       rowan(train("--resume --set run.steps=13 --set run.keep_best=true --set optimizer.adamw.lr_ratio=0.1")).code, 0);

@@ -36,7 +36,7 @@ TEST_F(PlanCommand, AnUnknownGpuIsRefusedBeforeAnythingIsSaid) {
 
 TEST_F(PlanCommand, Tf32TakesAGpu) {
   EXPECT_EQ(rowan(plan("--set precision=tf32 --device a100")).code, 0);
-  expect_mistake(train("--set precision=tf32"), "found \"tf32\" on the device \"cpu\", expected a GPU; use \"fp32\"");
+  expect_mistake(train("--set precision=tf32"), "found \"tf32\", expected \"fp32\", because the device is \"cpu\"");
   EXPECT_FALSE(std::filesystem::exists(run("run")));
 }
 

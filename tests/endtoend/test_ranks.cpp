@@ -238,7 +238,7 @@ class Ranks : public CommandTest {
     EXPECT_EQ(wait_for(launcher, 60), 2);
     EXPECT_GT(seconds_since(stopped), 2.9);
     EXPECT_LT(seconds_until_all_ended(processes, stopped), 15)
-        << "ROWAN_TIMEOUT, the silence check, and what mpirun takes to end the rest";
+        << "the time of ROWAN_TIMEOUT, of the silence check, and of mpirun to end the other ranks";
     const std::string log = read_file(dir_ / "log"), silent = fmt::format(": rank {} has been silent for 3 s", rank);
     EXPECT_NE(log.find(fmt::format("rowan: rank {}{}", rank == 0 ? 1 : 0, silent)), std::string::npos) << log;
     EXPECT_EQ(log.find("leaving"), log.rfind("leaving")) << log;

@@ -63,7 +63,7 @@ TEST(Recipes, FineWebFromRealParquet) {
     EXPECT_EQ(Json::parse(read_file(out + "/manifest.json"))["documents"], 300) << name;
   }
   const std::string all = "--raw " + samples.string() + " --out " + folder / "all" + " --tokenizer bytes";
-  EXPECT_EQ(WEXITSTATUS(run_recipe("fineweb", all)), 2) << "its 100 million validation tokens leave none to train on";
+  EXPECT_EQ(WEXITSTATUS(run_recipe("fineweb", all)), 2) << "100 million validation tokens leave none for training";
   // A partial file stops the command although the other files are complete.
   fs::create_directory(folder / "raw");
   for (const auto& entry : fs::directory_iterator(samples)) fs::copy(entry.path(), folder / "raw");

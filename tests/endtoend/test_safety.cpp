@@ -44,8 +44,8 @@ TEST_F(Safety, ItSavesBeforeItEvaluatesAndAStopEndsTheEvaluation) {
     EXPECT_EQ(checkpoints(), std::vector<std::string>{"step_00000004"});
     EXPECT_FALSE(evaluated(4)) << "the evaluation was too short for this test";
   }
-  // The continued run makes the evaluation that the stop had ended. The rows and weights of this run are those of an
-  // undisturbed run.
+  // The continued run repeats the evaluation that the stop had interrupted. The continued run has the rows and weights
+  // of an undisturbed run.
   const std::string less = more + "--set run.eval_tokens=64 ";
   ASSERT_EQ(rowan(train(less)).code, 0);
   ASSERT_EQ(rowan(train(less + into("whole"))).code, 0);
@@ -108,7 +108,7 @@ TEST_F(Safety, ARunHasOneOwner) {
   EXPECT_EQ(second.code, 2);
   EXPECT_NE(second.err.find(fmt::format("another process trains this run: process {} on ", child)), std::string::npos)
       << second.err;
-  EXPECT_EQ(waitpid(child, nullptr, WNOHANG), 0) << "the first goes on";
+  EXPECT_EQ(waitpid(child, nullptr, WNOHANG), 0) << "the first process must continue";
   kill(child, SIGKILL);
   EXPECT_EQ(code_of(child), -SIGKILL);
   EXPECT_TRUE(fs::exists(run("run") / "lock"));
@@ -206,7 +206,7 @@ TEST_F(Safety, EveryStartIsRecorded) {
   std::vector<Json> starts;
   for (std::string line; std::getline(lines, line);) starts.push_back(Json::parse(line));
   ASSERT_EQ(starts.size(), 2u);
-  EXPECT_EQ(starts[0]["config"]["run"]["steps"], 12) << "the first start keeps its config";
+  EXPECT_EQ(starts[0]["config"]["run"]["steps"], 12) << "the record of the first start must keep its config";
   EXPECT_EQ(starts[0]["world_size"], 1);
   EXPECT_EQ(starts[1]["changes"], (Json{{"/run/steps", {{"from", 12}, {"to", 16}}}}));
   EXPECT_EQ(starts[1]["step"], 12);
@@ -286,8 +286,8 @@ TEST_F(LongSafety, TwentyThousandStepsTakeNoMoreMemoryAndFiles) {
       start(train("--set run.steps=20000 --set run.log_every=20 --set run.checkpoint_every=200 --set run.keep=2 "
                   "--set run.eval_every=200 --set run.eval_tokens=64"));
   const std::string process = "/proc/" + std::to_string(child);
-  // The largest use in the first 4,000 steps and in the next 15,800. The last steps do not count, because a run reads
-  // all its metrics at its end.
+  // The largest use of memory, files and threads, in the first 4,000 steps and in the next 15,800. The last steps do
+  // not count, because a run reads all its metrics at its end.
   struct Use {
     int64_t pages = 0, files = 0, threads = 0;
   };

@@ -131,7 +131,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   Outcome second = rowan("sweep " + file().string());
   EXPECT_EQ(second.out, first.out);
   EXPECT_EQ(second.err.find("begins"), std::string::npos) << second.err;
-  EXPECT_FALSE(fs::exists(left)) << "the lock of a finished run, whose owner is dead";
+  EXPECT_FALSE(fs::exists(left)) << "the lock file of a finished run must be removed";
   // compare reads the folder of the sweep.
   Outcome compared = rowan("compare " + (dir_ / "made").string());
   EXPECT_EQ(compared.out, table("made"));

@@ -294,10 +294,10 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
                     "--set run.dir: found nesting deeper than the limit of 64 levels");
   expect_bad_config("tokenizer=byte", "tokenizer: found 'byte'");
   expect_bad_config("attention=cudn", "did you mean 'cudnn'");
-  expect_bad_config("attention=cudnn", "attention: found cudnn with precision fp32, expected a bf16 precision");
+  expect_bad_config("attention=cudnn", "attention: found cudnn, which does not compute in fp32; use rowan");
   expect_bad_config("products=timed",
-                    "products: found \"timed\" on the device \"cpu\", expected a GPU; use \"heuristic\"");
-  expect_bad_config("attention=cudnn --set precision=bf16", "on the device \"cpu\", expected a GPU; use \"rowan\"");
+                    "products: found \"timed\", expected \"heuristic\", because the device is \"cpu\"");
+  expect_bad_config("attention=cudnn --set precision=bf16", "expected \"rowan\", because the device is \"cpu\"");
   if (!fs::exists("/dev/nvidia0"))
     expect_bad_config("attention=cudnn --set precision=bf16 --set device=auto", "; use \"");
   expect_mistake("train /nowhere.json", "/nowhere.json");
@@ -307,7 +307,7 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_mistake("trian " + file().string(), "unknown command 'trian'; did you mean 'train'?");
   write_file_atomically(dir_ / "sweep.json", R"({"base": "config.json", "dir": "x", "axes": {}})");
   expect_mistake("train " + (dir_ / "sweep.json").string(),
-                 "axes: found a sweep, expected the config of a run; rowan sweep reads it");
+                 "axes: found a sweep, expected the config of a run; rowan sweep reads sweeps");
   write_file_atomically(dir_ / "text.txt", "Once upon a time\n");
   expect_bad_config("data.train=" + (dir_ / "text.txt").string(),
                     "text.txt: found text, expected a token shard; to make shards: rowan");
@@ -351,7 +351,7 @@ TEST_F(Train, GivenWeightsAreReadOnceAndCheckedFirst) {
   Outcome tuned = rowan(train(init));
   ASSERT_EQ(tuned.code, 0) << tuned.err;
   EXPECT_GT(std::abs(rows(run("run"))[0]["loss"].get<double>() - std::log(257)), 0.1)
-      << "this is the loss of random weights";
+      << "the loss must not be that of random weights";
   EXPECT_EQ(Json::parse(read_file(run("run") / "config.json"))["init"], run("source").string());
 
   const auto bad = [&](const std::string& more, const std::string& part) {

@@ -298,7 +298,7 @@ Strings progress_seeds() {
 const char* const run_files[] = {"metrics.jsonl", "checkpoints/step_00000001/manifest.json",
                                  "checkpoints/step_00000001/state.json", "lock"};
 
-// A run folder of the fuzzer's own, with one checkpoint of one tensor.
+// The fuzzer's own run folder, with one checkpoint of one tensor.
 const std::filesystem::path& small_run() {
   static const std::filesystem::path run = [] {
     const std::filesystem::path path = folder() / "run";

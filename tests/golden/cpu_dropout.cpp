@@ -1,5 +1,6 @@
-// Dropout in whole models: mean losses and gradients of many draws against those of golden files, and the slope of the
-// loss. Masks of a sample must not depend on the micro-batch or on recomputation. Nothing is dropped in an evaluation.
+// Dropout in whole models. Compares mean losses and gradients of many draws with golden files, and checks the slope of
+// the loss. Masks of a sample must not depend on the micro-batch or on recomputation. Nothing is dropped in an
+// evaluation.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -40,7 +40,8 @@ def orthonormal(a):
 
 
 class Factor:
-    """The average of g g^T of one side, and its eigenbasis. If not `kept`, the basis is the identity matrix."""
+    """The average of g g^T for one side of a matrix, and its eigenbasis. If `kept` is false, the basis is the identity
+    matrix."""
 
     def __init__(self, size, beta, kept=True):
         self.beta, self.kept = beta, kept

@@ -57,7 +57,8 @@ def in_double(text):
 
 def program(path, names=None, beside=(), **given):
     """Executes a file and returns its definitions. `names`: the definitions to take from a script that would otherwise
-    run. `beside`: files that it imports. `given`: values that the definitions use from the rest of the script."""
+    run. `beside`: files that the script imports. `given`: values that the definitions use from the rest of the
+    script."""
     text = in_double(path.read_text().split("\n====")[0])
     if names:
         tree = ast.parse(text)
@@ -223,8 +224,8 @@ def entries(folder):
             TRACK3 + "20260430_adamh", lambda: by_optimizer(
                 lambda p, made=program(track3("20260430_adamh"), ["scale_invariant_update_", "AdamH"]):
                 made["AdamH"](p, .018)))),
-        # The first step uses the eigenbasis of its own gradient, in which all entries off the diagonal are rounding
-        # errors. A large eps makes their effect small.
+        # The first step uses the eigenbasis of its own gradient. In this basis, all entries of the gradient off the
+        # diagonal are rounding errors. A large eps makes the effect of these errors small.
         ("track3-soap-h", dict(hyperball, precondition_eps=1e-2), FULL, needs(
             TRACK3 + "20260518_soaph", lambda: by_optimizer(
                 lambda p, made=program(track3("20260518_soaph"), ["scale_invariant_update_", "_symmetrize",
@@ -235,7 +236,7 @@ def entries(folder):
 
 
 def separated(m, n, draw):
-    """A gradient with distinct singular values. The squares of the smallest ones are not lost in fp32."""
+    """A gradient with distinct singular values. The squares of the smallest singular values are not lost in fp32."""
     u, _ = torch.linalg.qr(torch.randn(m, m, generator=draw))
     v, _ = torch.linalg.qr(torch.randn(n, n, generator=draw))
     k = min(m, n)

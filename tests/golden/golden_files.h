@@ -1,5 +1,6 @@
-// Finds golden files in up to two roots. One root is $ROWAN_GOLDEN or, if this variable is not set, the folder
-// shared/golden beside the checkout, if there is such a folder. The other root is the project's own small set.
+// Finds golden files in up to two roots. The first root is $ROWAN_GOLDEN. If this variable is not set, the first root
+// is the folder shared/golden beside the checkout, if the folder exists. The second root is the project's own small
+// set.
 #pragma once
 
 #include <algorithm>

@@ -52,7 +52,8 @@ inline GoldenRule field_rule(const std::string& rule) {
   return {name, {}};
 }
 
-// The optimizer config of a case. Unknown rules and keys are left in it, and parse_optimizer() throws Error for them.
+// The optimizer config of a case. Unknown rules and keys stay in the config, and parse_optimizer() throws Error for
+// them.
 inline Json config_of(const std::string& rule, Json hyper) {
   auto take = [&](const std::string& key, Json fallback) {
     Json value = hyper.contains(key) ? hyper[key] : fallback;

@@ -249,8 +249,8 @@ def namo_d(w, grads, h):
 
 
 KELLER = (3.4445, -4.7750, 2.0315)
-# For each set: the coefficients of the Newton-Schulz steps, and a factor on the norm by which the input is divided.
-# If there are more steps than coefficients, the last coefficients repeat, or all if ns_repeat is "all".
+# For each set: the coefficients of the Newton-Schulz steps, and a factor. The input is divided by this factor times its
+# norm. If there are more steps than coefficients, the last coefficients repeat, or all if ns_repeat is "all".
 SETS = {
     "keller": ([KELLER], 1),
     "quintic": ([(4.0848, -6.8946, 2.9270), (3.9505, -6.3029, 2.6377), (3.7418, -5.5913, 2.3037),

@@ -25,7 +25,7 @@ struct PlainPass {
   double z_loss = 0;
   bool dropping = false;
   uint64_t seed = 0;
-  std::vector<int32_t> samples = {};  // [rows, 2]
+  std::vector<int32_t> samples = {};  // Dropout::samples, [rows, 2]
 };
 
 struct PlainLoss {

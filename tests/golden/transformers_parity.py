@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that an exported model has the same loss in transformers, and a model of transformers the same loss in Rowan.
+"""Checks that Rowan and transformers compute the same loss, for a model exported by Rowan and for one that transformers
+saved.
 
   transformers_parity.py RUN [--rowan build/rowan] [--rows 16] [--tolerance 1e-5]
 

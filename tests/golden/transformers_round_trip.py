@@ -92,7 +92,8 @@ def write_shard(path):
 
 
 def through_rowan(rowan, folder, shard, steps):
-    """Runs and exports the model in `folder`. A run of 0 steps starts from its weights. Returns the export's folder."""
+    """Trains the model in `folder` and exports it. Starts from the weights in `folder` if `steps` is 0, otherwise from
+    random weights. Returns the export's folder."""
     config = {"model": str(folder / "config.json"), "data": {"train": str(shard)},
               "batch": {"sequences": 4, "sequence_length": 64}, "optimizer": {"name": "muon", "lr": 0.02},
               "device": "cpu", "precision": "fp32", "run": {"dir": f"{folder}_run_{steps}", "steps": steps}}

@@ -305,8 +305,8 @@ TEST(Evaluation, RanksShareTheWorkAndAgree) {
   }
 }
 
-// The ranks of `first` save a run, and the ranks of `second` continue it. The result must be that of a run that never
-// stopped.
+// The ranks of `first` save a run, and the ranks of `second` continue it. The result must equal the result of a run
+// that never stopped.
 void save_and_resume(const Folder& folder, Communicator& first, ShardMode before, Communicator& second, ShardMode after,
                      const Reference& want) {
   SCOPED_TRACE(std::string(name_of(before)) + " to " + name_of(after));

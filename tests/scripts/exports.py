@@ -3,10 +3,10 @@
 
   exports.py [--rowan build/rowan] [--vocabularies FOLDER]
 
-For each kind, exports a small model and opens it with transformers. Its tokenizer must give the same ids as Rowan, must
-append no id to a text, and must have as many ids as the embedding has rows. Its model must continue a prompt with the
-same text as Rowan. FOLDER (corpora/tokenizers of the shared files) adds GPT-2's and T5's vocabularies. Needs torch and
-transformers.
+For each kind, exports a small model and opens the export with transformers. The export's tokenizer must give the same
+ids as Rowan, must append no id to a text, and must have as many ids as the embedding has rows. The export's model must
+continue a prompt with the same text as Rowan. FOLDER (corpora/tokenizers of the shared files) adds GPT-2's and T5's
+vocabularies. Needs torch and transformers.
 """
 import argparse
 import json
@@ -42,7 +42,7 @@ class Rowan:
         return done.stdout.decode(errors="replace")
 
     def ids(self, spec, name):
-        """The ids of TEXTS, read from shards. The list of a text is empty if the tokenizer has no ids for it."""
+        """The ids of TEXTS, read from shards. The list of a text is empty if the tokenizer has no ids for the text."""
         lines = self.folder / "texts.jsonl"
         lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
         out = self.folder / f"{name}_ids"

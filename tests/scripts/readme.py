@@ -3,11 +3,11 @@
 
   readme.py ROWAN
 
-Makes a folder with links to the files that the pages name, or copies of them, and runs there every line of every
-command block (```sh, or ``` alone) in order. build/rowan is a stand-in that cuts training to a few steps. mpirun is a
-stand-in that allows any number of processes. A ```text block after the commands shows their output: the words of each
-of its lines must occur in this order in one line of the output. Commands that build, download or need a cluster, and
-lines with patterns such as CONFIG, are not run, but the files that they name must exist.
+Makes a folder with links to the files that the pages name, or with copies of these files. Runs there, in order, every
+line of every command block (```sh, or ``` alone). build/rowan is a stand-in that cuts training to a few steps. mpirun is a
+stand-in that allows any number of processes. A ```text block after the commands shows their output: for each
+line of the block, one line of the output must contain its words in the same order. Commands that build, download or
+need a cluster, and lines with patterns such as CONFIG, are not run, but the files that they name must exist.
 """
 import os
 import pathlib

@@ -25,7 +25,7 @@ def records(data):
         length, kind = int.from_bytes(data[at + 4:at + 6], "little"), data[at + 6]
         parts += data[at + header:at + header + length]
         at += header + length
-        if kind in (1, 4):  # whole, or the last part
+        if kind in (1, 4):  # a whole record, or its last part
             yield parts
             parts = b""
 

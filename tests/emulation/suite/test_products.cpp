@@ -121,7 +121,7 @@ TEST(TimedProductsElsewhere, AreRefused) {
   } catch (const Error& error) {
     message = error.what();
   }
-  EXPECT_EQ(message, "products: found \"timed\" on the device \"cpu\", expected a GPU; use \"heuristic\"");
+  EXPECT_EQ(message, "products: found \"timed\", expected \"heuristic\", because the device is \"cpu\"");
 }
 
 }  // namespace

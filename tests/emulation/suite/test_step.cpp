@@ -101,8 +101,8 @@ TEST(Graphs, ReplayedPassesGiveTheSameBits) {
     EXPECT_EQ(run(config), plain);
     const int64_t before = emulation::counts().replays;
     EXPECT_EQ(run(config, *recording_backend()), plain);
-    // There are 8 passes with 2 keys. 3 passes are not replayed: the first pass of each key, and the second pass of the
-    // first key, because the growth of scratch memory in the first pass dropped this key.
+    // There are 8 passes with 2 keys. The first pass of each key is not replayed. The second pass of the first key is
+    // not replayed either, because scratch memory grew in the first pass of this key, which dropped the key.
     EXPECT_EQ(emulation::counts().replays - before, 5);
   }
 }
@@ -213,8 +213,8 @@ size_t held(const Backend&) {
 
 size_t held(const DryBackend& dry) { return dry.bytes(); }
 
-// A product that also computes the bias gradient needs no scratch memory. The separate pass keeps its partial sums
-// there.
+// A product that also computes the bias gradient needs no scratch memory. A separate pass for the bias gradient keeps
+// partial sums in scratch memory.
 TEST(Failures, ABiasGradientWhoseEpilogueIsDeclinedTakesAPass) {
   for (bool declined : {false, true}) {
     emulation::decline_epilogues(declined);
@@ -304,7 +304,8 @@ TEST(Workspace, IsWhatThePlanCounts) {
   for (bool orthonormal : {false, true})
     expect_same(scratch_of_eigenvectors(*dry(), orthonormal),
                 scratch_of_eigenvectors(*make_cuda_backend(0), orthonormal));
-  // Columns, once with more slots than one launch takes. Then rows that do not fit into shared memory.
+  // Two steps that normalize columns, the first with more slots than one launch takes. Then a step that normalizes rows
+  // that do not fit into shared memory.
   for (const auto& [along, n, rows, cols] :
        {std::tuple{Along::column, 50, 6, 10}, {Along::column, 3, 6, 10}, {Along::row, 2, 1, 60000}})
     expect_same(scratch_of_steps(*dry(), along, n, rows, cols),

@@ -1,5 +1,5 @@
-// Tiny training runs on CUDA kernels, compared with the same runs on the CPU. They accumulate gradients, clip them,
-// validate, and continue from a checkpoint with the same bits.
+// Tiny training runs on CUDA kernels, compared with the same runs on the CPU. The runs accumulate gradients, clip
+// them, validate, and continue from a checkpoint with the same bits.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 

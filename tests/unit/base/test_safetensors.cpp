@@ -202,7 +202,7 @@ TEST_F(SafeTensorsTest, SeveralFilesReadAsOne) {
 
   file_of.erase("b");
   write_safetensors_index(dir_, "model", file_of);
-  EXPECT_NO_THROW(TensorFiles(dir_, "model"));  // no tensor is in the second file
+  EXPECT_NO_THROW(TensorFiles(dir_, "model"));  // the index names no tensor of the second file
   file_of["b"] = file_of["a"];
   write_safetensors_index(dir_, "model", file_of);
   EXPECT_THROW(TensorFiles(dir_, "model"), Error);

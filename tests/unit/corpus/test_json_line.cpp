@@ -12,7 +12,7 @@
 namespace rowan {
 namespace {
 
-// The field `text`, or the error message, or "no object" or "no text".
+// The field `text` of a line. Without one: the error message, "no object" or "no text".
 std::string text_of(const std::string& line) {
   try {
     std::vector<JsonMember> members;
@@ -52,7 +52,7 @@ TEST(JsonLine, MistakesAreNamedByByte) {
   EXPECT_EQ(text_of(std::string(1'000'000, '[')), "byte 1001: found brackets nested too deeply");
 }
 
-// nlohmann's parser and Rowan's accept the same lines, except those that are excused below, and read the same text.
+// nlohmann's parser and Rowan's accept the same lines and read the same text. Lines that are excused below may differ.
 TEST(JsonLine, AgreesWithAnotherParserOnDamagedLines) {
   const std::string good = R"({"text": "a\u00e9\"b", "n": [1, -2.5e3, true, null, {"k": "v"}], "text2": "x"})";
   const std::string alphabet = "{}[]\",:\\ut0129.eE+-nfa /";

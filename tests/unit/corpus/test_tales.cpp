@@ -58,7 +58,7 @@ TEST(Tales, ProbabilitiesOfAllStoriesOfASmallGrammarSumToOne) {
     nats += p * surprise;
     bytes += p * static_cast<double>(story.size());
   }
-  // 3 * 2 heads, each followed by "alone." or by 2 names, 2 verbs and 1 * 2 + 1 ends.
+  // The start of a story has 3 * 2 forms. After it comes "alone.", or one of 2 other names, 2 verbs and 3 ends.
   EXPECT_EQ(seen.size(), 6u * (1 + 2 * 2 * 3));
   EXPECT_NEAR(total, 1.0, 1e-12);
   EXPECT_NEAR(tales.expectation().nats, nats, 1e-12);

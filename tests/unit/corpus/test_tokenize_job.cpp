@@ -244,7 +244,7 @@ TEST(TokenizeJob, ContinuesWhatADamagedInputStopped) {
   options.validation = "every:100";
   run(options);
 
-  // The same job. The progress callback interrupts each attempt at its third report.
+  // The same job again, but the progress callback interrupts each attempt at the third report.
   options.out = folder / "stopped";
   options.save_seconds = 0;
   auto tokenizer = make_tokenizer("bytes");

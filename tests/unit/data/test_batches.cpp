@@ -28,7 +28,7 @@ Rows take(const BatchSource& source, int64_t first, int64_t count) {
 
 class Batches : public WithFolder {
  protected:
-  // Shards of 40, 7, 0, 1 and 29 tokens which together count 0, 1, 2, ...
+  // Shards of 40, 7, 0, 1 and 29 tokens. Over all shards, the tokens are 0, 1, 2, ...
   DataConfig uneven(Order order = Order::shuffled) {
     int32_t first = 0;
     int name = 0;
@@ -425,8 +425,9 @@ TEST_F(Batches, DocumentsNeedAnEndTokenWhereTheyAreSaidToHaveIt) {
                "found end id 100, expected an id of the vocabulary, 0 to 99; set data.end_id");
   data.shards.end_id = 3;
   data.documents->end_token = EndToken::last;
-  EXPECT_ERROR(BatchSource(data, 5, 1, 100),
-               "data.documents.end_token: found last, expected first, because this shard has end tokens before its documents");
+  EXPECT_ERROR(
+      BatchSource(data, 5, 1, 100),
+      "data.documents.end_token: found last, expected first, because this shard has end tokens before its documents");
 }
 
 }  // namespace

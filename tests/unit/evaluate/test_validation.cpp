@@ -190,7 +190,7 @@ void loss_is_id(const int32_t*, const int32_t* targets, float* losses, int64_t c
 }
 
 TEST_F(HellaSwag, ChoosesTheEndingOfLowestLoss) {
-  // Item 0: ending 1 has the lowest mean (2), ending 2 the lowest sum (3). Item 1: ending 3 has both.
+  // Item 0: ending 1 has the lowest mean loss (2), ending 2 the lowest sum (3). Item 1: both are lowest for ending 3.
   const std::string path =
       write("h.bin", evaluation_file(2, item_bytes(0, 1, {7, 8}, {{9, 9}, {2, 2, 2}, {3}, {9}}) +
                                             item_bytes(1, 3, {7, 7, 7, 7, 7, 7}, {{5}, {6}, {4, 8}, {1}})));

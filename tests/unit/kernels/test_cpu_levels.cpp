@@ -13,8 +13,8 @@ namespace {
 using CpuLevelObjects = CommandTest;
 
 #ifdef __x86_64__
-// If a level's object had other global symbols, for example functions of std::vector, the linker might use them in the
-// whole program.
+// If a level's object file also had functions of std::vector as global symbols, for example, the linker might use them
+// in the whole program.
 TEST_F(CpuLevelObjects, OnlyTheirFactoriesAreGlobal) {
   for (const std::string level : {"v2", "v3", "v4"}) {
     const auto object = std::filesystem::path(rowan_binary()).parent_path() / ("cpu_" + level + ".o");

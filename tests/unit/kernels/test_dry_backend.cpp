@@ -169,7 +169,7 @@ TEST(DryBackend, RefusesMoreThanAnyMemory) {
     }
     return "";
   };
-  const std::string expected = "out of memory: found 2^63 bytes or more, for weights";
+  const std::string expected = "out of memory: 2^63 bytes or more for weights";
   EXPECT_EQ(error([&] { arena.take(DType::f32, {int64_t{1} << 31, int64_t{1} << 30}); }), expected);
   EXPECT_EQ(error([&] { dry->allocate(size_t{1} << 63, Category::weights); }), expected);
   EXPECT_EQ(error([&] { dry->allocate(PTRDIFF_MAX, Category::weights); }), "");

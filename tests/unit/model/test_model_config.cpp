@@ -178,10 +178,10 @@ TEST(ModelConfigErrors, RefuseSwitchesThatCannotBe) {
     "original_max_position_embeddings": 8192})",
           "high_freq_factor: found 4, expected more than low_freq_factor 4");
   refused(R"("initialization": [{"names": ["*.o_prok.*"], "distribution": "zero"}])",
-          "initialization: entry 0: matches no parameter beyond those taken by earlier entries");
+          "initialization: entry 0: matches no parameter, or only parameters that earlier entries match");
   refused(R"("initialization": [{"roles": ["norm"], "distribution": "normal", "gain": 1}])",
-          "entry 0: gain: found 'model.layers.0.input_layernorm.weight', which belongs to no linear layer");
-  refused(R"("initialization": [{"distribution": "zero"}])", "expected roles or names");
+          "entry 0: gain: needs a fan-in, but 'model.layers.0.input_layernorm.weight' belongs to no linear layer");
+  refused(R"("initialization": [{"distribution": "zero"}])", "found neither roles nor names");
   refused(R"("initialization": [{"roles": ["head"], "distribution": "normal", "std": 1, "gain": 1}])",
           "gain: conflicts with std");
   refused(R"("initialization": [{"roles": ["head"], "distribution": "uniform", "std": 1}])", "bound: is missing");
@@ -278,9 +278,9 @@ TEST(TrainingFlops, MatchThePublishedArithmetic) {
   EXPECT_NEAR(flops("smollm2_135m").causal / 1e9, 0.913, 0.0005);
 }
 
-// Counted from the layers of train_gpt_simple.py. Each weight of the blocks and the head takes 6 FLOPs per token. A
-// token attends to 512.5 keys on average. For each key, each of the 6 heads in each of the 12 layers takes six dot
-// products of length 128, forward and backward together.
+// The expected numbers are counted from the layers of train_gpt_simple.py. Each weight of the blocks and the head takes
+// 6 FLOPs per token. A token attends to 512.5 keys on average. For each key, each of the 6 heads in each of the 12
+// layers takes six dot products of length 128, forward and backward together.
 TEST(TrainingFlops, AndParametersAreThoseOfTrack3) {
   for (const char* name : {"track3_162m", "track3_162m_uniform", "track3_162m_hyperball"}) {
     const ModelConfig config = load_model(source_path(std::string("configs/models/") + name + ".json"));
@@ -302,7 +302,7 @@ TEST(TrainingFlops, AndParametersAreThoseOfTrack3) {
 
 TEST(Logits, ComeInEvenPiecesOfWholeTiles) {
   const ModelConfig gpt2 = load_model(source_path("configs/models/gpt2_124m.json"));
-  EXPECT_EQ(logit_chunk_rows(gpt2, 1024, DType::bf16), 1024);       // 103 MB
+  EXPECT_EQ(logit_chunk_rows(gpt2, 1024, DType::bf16), 1024);       // all rows take 103 MB
   EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::bf16), 1024);       // 1334 rows fit into 128 MiB
   EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::f32), 512);         // 667 rows fit into 128 MiB
   EXPECT_EQ(logit_chunk_rows(gpt2, 64 * 1024, DType::bf16), 9472);  // 7 pieces of at most 1 GiB

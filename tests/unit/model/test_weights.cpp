@@ -172,7 +172,7 @@ TEST_F(Weights, NoBiasesAreBiasesOfZero) {
 TEST_F(Weights, WhatDoesNotFitIsNamed) {
   make(with(small_gpt2(), {{"split_qkv", false}}));
   EXPECT_EQ(error_with([](Tensors& t) { t.erase("transformer.h.1.ln_2.weight"); }),
-            "found no tensor 'transformer.h.1.ln_2.weight', expected it as [16]: weights of another model");
+            "found no tensor 'transformer.h.1.ln_2.weight', expected one of shape [16]: weights of another model");
   EXPECT_EQ(error_with([](Tensors& t) {
               t["transformer.h.1.mlp.c_fc.weight"].first = {64, 16};
             }),
@@ -185,11 +185,12 @@ TEST_F(Weights, WhatDoesNotFitIsNamed) {
             "found both 'transformer.wpe.weight' and 'wpe.weight', expected one of them");
   EXPECT_EQ(error_with([](Tensors& t) { t["transformer.h.0.ln_1.bias"].second[3] = 1e-30f; }),
             "tensor 'transformer.h.0.ln_1.bias': found values other than 0, but this model has no biases");
-  EXPECT_EQ(error_with([](Tensors& t) { (t["lm_head.weight"] = t["transformer.wte.weight"]).second[7] += 1; }),
-            "tensor 'lm_head.weight': found other values than in 'transformer.wte.weight', but this model ties them");
+  EXPECT_EQ(
+      error_with([](Tensors& t) { (t["lm_head.weight"] = t["transformer.wte.weight"]).second[7] += 1; }),
+      "tensor 'lm_head.weight': found other values than in 'transformer.wte.weight', but this model ties the two");
   config_.tied = false;
   EXPECT_EQ(error_with([](Tensors&) {}),
-            "found no tensor 'lm_head.weight', expected it as [300, 16]: weights of another model");
+            "found no tensor 'lm_head.weight', expected one of shape [300, 16]: weights of another model");
 
   write_safetensors_index(dir_ / "", "none", {});
   EXPECT_NE(

@@ -12,7 +12,7 @@
 namespace rowan::test {
 namespace {
 
-// The weights before a step minus those after it, divided by lr.
+// (weights before a step - weights after it) / lr.
 Floats direction(Trained& x, int64_t t, const Floats& gradient, double lr = 0.01) {
   Floats before = x.values();
   x.step(t, gradient);
@@ -262,7 +262,8 @@ TEST(Fused, EqualsItsStages) {
 }
 
 TEST(PureBf16, WeightDecayRoundsAway) {
-  // lr * weight_decay = 5e-4 times a weight is less than half a unit in the weight's last place in bf16.
+  // A step subtracts lr * weight_decay * weight, which is 5e-4 * weight. This is less than half a unit in the weight's
+  // last place in bf16.
   const std::string config = R"({"name": "adamw", "lr": 5e-3, "weight_decay": 0.1, "rounding": "nearest"})";
   Trained x(config, Trained::Weights::bf16);
   x.add("w", Role::matrix, {8, 8});

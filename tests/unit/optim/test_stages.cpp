@@ -123,8 +123,9 @@ TEST(EveryStage, RunsWithEveryDirectionOrIsRefused) {
   EXPECT_GT(ran, 600);
 }
 
-// The factor of shape_scale nuclear is <momentum, direction>: the sum of magnitudes for signs, and of the rows' norms
-// for normalized rows.
+// If shape_scale is nuclear, the factor is the inner product of momentum and direction. If the direction is sign, this
+// is the sum of the momentum's magnitudes. If the direction is row_normalize, this is the sum of the momentum's row
+// norms.
 TEST(ShapeScale, NuclearIsTheDualNorm) {
   const Floats g = normal_floats(60, 3);
   double magnitudes = 0, norms = 0;
@@ -145,8 +146,8 @@ TEST(ShapeScale, NuclearIsTheDualNorm) {
   }
 }
 
-// With decay_last, the weights after the step decay, where the mask allows it. The mask compares the step with the
-// weights before the step.
+// With decay_last, weight decay applies to the weights after the step. If decay is cautious, a weight decays only if
+// the step changed it in the direction of 0.
 TEST(Decay, AfterTheStepFollowsItsMask) {
   const std::string soap =
       R"({"name": "soap-muon", "lr": 0.05, "decay": "cautious", "decay_last": true, "weight_decay": )";
@@ -272,7 +273,7 @@ TEST(Blocks, FollowTheHeadsOfAModel) {
       std::string::npos);
 }
 
-// A rank that owns some of the blocks updates them as a rank that owns all of them does.
+// A rank that owns only some of the blocks computes the same bits for them as a rank that owns all blocks.
 TEST(Blocks, GiveTheSameBitsInShares) {
   for (const char* name : {"muon", "normuon", "soap", "muon-h", "muown", "mars-m"}) {
     const std::string config = R"({"name": ")" + std::string(name) + R"(", "blocks": 3})";

@@ -124,7 +124,7 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
   }
 }
 
-// The look-ahead and the bias correction have the momentum of the step, not the one at which its schedule ends.
+// The look-ahead and the bias correction use the momentum of the step, not the final momentum of the schedule.
 TEST(Telemetry, FollowsTheMomentumsSchedule) {
   constexpr int64_t rows = 6, cols = 4;
   auto measured = [&](const std::string& momentum) {
@@ -141,8 +141,8 @@ TEST(Telemetry, FollowsTheMomentumsSchedule) {
   for (const auto& [name, value] : expected) EXPECT_NEAR(got.at(name), value, 1e-6 * std::fabs(value)) << name;
 }
 
-// The equilibrations row and row_mean differ where eps is large compared with a row. row adds eps to the sum of
-// squares. For row_mean the sum is at least eps^2.
+// The two equilibrations `row` and `row_mean` differ where eps is large compared with a row. `row` adds eps to the sum
+// of squares. `row_mean` raises a smaller sum of squares to eps^2.
 TEST(Telemetry, MeasuresWhatTheStageMakes) {
   constexpr int64_t rows = 5, cols = 8;
   Floats g = normal_floats(rows * cols, 23);

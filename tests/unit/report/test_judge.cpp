@@ -201,13 +201,14 @@ TEST(Judge, RunsThatDifferInMoreThanTheirSeedsAreNamed) {
   set.runs[3].config["run"]["steps"] = 20;  // adamw at 0.01, seed 2
   set.runs[3].config["new"] = 1;            // a key that only this run has
   const std::string text = render(judge(set), TableFormat::text);
-  EXPECT_NE(text.find("warning: adamw counts runs that differ in run.steps as seeds; "), std::string::npos) << text;
-  set.runs[0].config["run"]["steps"] = 30;  // not among the seeds of the best rate
+  EXPECT_NE(text.find("warning: adamw: runs that differ in run.steps are counted as seeds; "), std::string::npos)
+      << text;
+  set.runs[0].config["run"]["steps"] = 30;  // a run at another rate than the best
   EXPECT_EQ(text, render(judge(set), TableFormat::text));
 }
 
-// A terminal of 80 columns fits the table, one of 22 fits it with rows and columns exchanged, and one of 18 fits only
-// one row at a time.
+// At 80 columns the table fits. At 22 columns it fits with rows and columns exchanged. At 18 columns only one row fits
+// at a time.
 TEST(Judge, ATableFitsTheTerminal) {
   Table table;
   table.columns = {{"run", ""}, {"loss", ""}, {"steps", ""}, {"tokens/s", ""}};
@@ -275,9 +276,9 @@ TEST_F(Targets, AreReadStrictly) {
     return error(R"({"targets": [], "elsewhere": [{"source": "a", "what": "b", "optimizer": "muon")" + more + "}]}");
   };
   EXPECT_EQ(elsewhere(R"(, "bits_per_byte": 1.2, "seeds": 3, "deviation": 0.01)"), "");
-  EXPECT_NE(
-      elsewhere("").find("elsewhere.0.what: expected exactly one of perplexity, nats and bits_per_byte beside it"),
-      std::string::npos);
+  EXPECT_NE(elsewhere("").find(
+                "elsewhere.0.what: expected exactly one of perplexity, nats and bits_per_byte beside this key"),
+            std::string::npos);
   EXPECT_NE(elsewhere(R"(, "nats": 1, "step": 2)").find("unknown key 'step'"), std::string::npos);
 }
 

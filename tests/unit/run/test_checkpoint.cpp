@@ -48,7 +48,7 @@ void expect_contains(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
-// Expects that the checkpoint verifies and that all its parts are of one step.
+// Expects that the checkpoint verifies and that all its files are of one step.
 void expect_whole(const fs::path& checkpoint) {
   EXPECT_NO_THROW(verify_checkpoint(checkpoint));
   Checkpoint read(checkpoint);

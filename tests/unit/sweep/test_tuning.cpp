@@ -166,7 +166,7 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
   with("axes", {{"optimizer.lr", Json::array()}}, "axes.optimizer.lr: found an axis without values");
   with("axes", {{"optimizer.lr", {0.1, 0.10}}}, "found two runs with the folder " + folder_ / "out/lr0.1");
   with("axes", {{"optimizer.name", {"muon", "muoon"}}}, "did you mean 'muon'?");
-  with("axes", {{"run.seed", {1, 2}}}, "not allowed in a sweep; use its key seeds");
+  with("axes", {{"run.seed", {1, 2}}}, "not allowed in a sweep; use the sweep's key \"seeds\"");
   with("axes", {{"run.dir", {"a"}}}, "not allowed in a sweep, which chooses the folders of its runs");
   with("axes", {{"optimizer", {{{"name", "muon"}}}}}, "found an object or a list without a label, expected {");
   with("tune", {{"path", "optimizer.lr"}, {"values", Json::array()}},

@@ -219,7 +219,7 @@ TEST(HuggingFace, UnknownTokensHaveNoBytes) {
   const char* bpe = R"({"added_tokens": [{"id": 2, "content": "</s>", "special": true}],
       "model": {"type": "BPE", "unk_token": "<unk>", "vocab": {"<unk>": 0, "a": 1}, "merges": []}})";
   EXPECT_EQ(bytes_of(bpe, "axa"), 2);
-  EXPECT_EQ(bytes_of(unigram(Json::array({{"\u2581", -2.0}, {"a", -1.0}}), false), "axa"), 3);  // a space before it
+  EXPECT_EQ(bytes_of(unigram(Json::array({{"\u2581", -2.0}, {"a", -1.0}}), false), "axa"), 3);  // + a leading space
 }
 
 TEST(HuggingFace, MistakesNameTheField) {

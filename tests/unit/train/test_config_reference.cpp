@@ -1,5 +1,5 @@
-// configs/README.md lists every config key. Resolved configs, messages about missing keys, ranges of integers, and what
-// is said about evaluations.
+// configs/README.md lists every config key. Also resolved configs, messages about missing keys, ranges of integers, and
+// the text about evaluations.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -93,8 +93,8 @@ TEST(ConfigReference, NamesEveryKeyOfASweep) {
   std::filesystem::remove(file);
 }
 
-// The tables have the meaning and default of every key of config_keys(), and whether a run may continue with another
-// value.
+// The tables of configs/README.md have the meaning and default of every key of config_keys(), and say whether a run may
+// continue with another value.
 TEST(ConfigReference, TablesSayWhatTheKeysAre) {
   const std::string page = read_file(source_path("configs/README.md"));
   for (const auto& [section, rows] : config_keys())

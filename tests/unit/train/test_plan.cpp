@@ -96,7 +96,7 @@ TEST(Plan, StateAndWorkAreSplit) {
 }
 
 // The expected bytes are the workspace that cuDNN 9.19 reports for an H100 (tests/gpu/cudnn_plans.cpp), and one fp32
-// sum for each query of a head, which its frontend stores.
+// sum for each query of a head, which cuDNN's frontend stores.
 TEST(Plan, TheScoresThatCudnnStoresAreCounted) {
   TrainConfig config = config_of("gpt2_124m", "none");
   config.batch = {64, 1024, 64};
@@ -136,7 +136,8 @@ TEST(Plan, TrafficIsThatOfOneAllReduce) {
   EXPECT_EQ(half.weight_bytes_sent, whole.weight_bytes_sent);
 }
 
-// make_plan() runs one of several equal micro-steps and counts it for all, so even 2^30 micro-steps are planned quickly.
+// make_plan() runs one of several equal micro-steps and counts it for all, so even 2^30 micro-steps are planned
+// quickly.
 TEST(Plan, TrafficGrowsByTheSameWithEachMicroStep) {
   for (const char* shard : {"none", "optimizer", "weights"}) {
     TrainConfig config = config_of("llama_tiny", shard);
