@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
   static_assert(block_rows<D> <= 2 * key_rows);
   int head = blockIdx.y, batch = blockIdx.z, kv_head = head / (a.heads / a.kv_heads);
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
-  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // later queries, usually with more keys, start first
+  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // blocks with the most keys start first
   int first = first_query + warp * warp_rows<D>;                   // first query of the warp
   int begin = a.document_begin(batch, first_query) / key_rows;  // first tile of keys that the block's first query sees
   int tiles = (min(first_query + block_rows<D>, a.seq) + key_rows - 1) / key_rows;

@@ -9,7 +9,7 @@
 namespace rowan {
 namespace {
 
-// The number after the first word `wanted` in a file.
+// The number that follows the first occurrence of the word `wanted` in a file.
 std::optional<uint64_t> number_behind(const std::string& path, const std::string& wanted) {
   std::ifstream file(path);
   for (std::string word; file >> word;) {

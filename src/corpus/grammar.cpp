@@ -193,9 +193,9 @@ class Reader {
   std::string_view rest_;  // unread rest of the line
 };
 
-// Finds the possible beginnings of each alternative. Throws Error in two cases, in which a story might not determine
-// what was chosen: if a beginning of one alternative is a prefix of a beginning of another alternative, or if one of
-// the texts that an item may draw is a prefix of another of these texts.
+// Finds the possible beginnings of each alternative. Throws Error if a beginning of one alternative is a prefix of a
+// beginning of another alternative, or if one of the texts that an item may draw is a prefix of another of these texts.
+// In both cases a story could have several derivations.
 class Checker {
  public:
   explicit Checker(Grammar& grammar) : grammar_(grammar), state_(grammar.choices.size()) {}

@@ -34,7 +34,9 @@ std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const 
   for (const auto& [pair, what] : shared) {
     const auto& [name, count] = what;
     lines.push_back(fmt::format("{} is in {} and in {}{}", name, sets[pair.first].first, sets[pair.second].first,
-                                count == 1 ? "" : fmt::format(", as are {} more shards", count - 1)));
+                                count == 1   ? ""
+                                : count == 2 ? ", as is 1 more shard"
+                                             : fmt::format(", as are {} more shards", count - 1)));
   }
   return lines;
 }

@@ -129,7 +129,8 @@ void Shard::open_llmc() {
 void Shard::open_bare(int width) {
   const std::string name = path_.string();
   if (width != 2 && width != 4)
-    fail("{}: data.width (--width): found {}, expected 2 or 4 bytes per bare token", name, width);
+    fail("{}: data.width (--width): found {}, expected 2 or 4, the bytes per token of a file without a header", name,
+         width);
   if (file_.size() % static_cast<uint64_t>(width) != 0)
     fail("{}: found {} bytes, expected a whole number of {}-byte tokens", name, file_.size(), width);
   width_ = width;

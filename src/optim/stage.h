@@ -138,7 +138,7 @@ struct Stage {
   std::string (*describe)(const Recipe&) = nullptr;
   // Reports contradictions that involve the stage's settings.
   void (*check)(const Recipe&, const Refuse&) = nullptr;
-  // Enlarges `size` to what n matrices need in addition to their update.
+  // Enlarges `size` to the workspace that the stage needs for n matrices. Workspace::update is not counted.
   void (*workspace)(const Recipe&, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) = nullptr;
   // The state that the stage keeps in addition to the momentum.
   void (*state)(const Recipe&, int64_t rows, int64_t cols, std::vector<StateSpec>& specs) = nullptr;

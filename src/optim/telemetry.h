@@ -48,8 +48,8 @@ Spectrum spectrum(const std::vector<float>& u, int64_t rows, int64_t cols, Threa
 
 // The metrics of one matrix after step t (from 1):
 // - stable_rank and condition of the momentum buffer, to which Nesterov's look-ahead is applied if the recipe uses it;
-// - dominance_min, dominance_mean and dominance_max of the same matrix, if both of its sides are longer than 1;
-// - stable_rank_balanced and condition_balanced of the same matrix after the stage `equilibrate`, if the recipe
+// - dominance_min, dominance_mean and dominance_max of this buffer, if both of its sides are longer than 1;
+// - stable_rank_balanced and condition_balanced of this buffer after the stage `equilibrate`, if the recipe
 //   equilibrates rows or columns;
 // - row_norm and angular_velocity (radians per step) of the weights, as means over rows;
 // - for NAMO, alpha: the mean of NAMO's factors;

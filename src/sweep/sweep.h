@@ -17,8 +17,8 @@ struct SweepEnd {
 // are continued. Throws Error if another sweep is running in the folder.
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program);
 
-// Writes the config of every run that is open now. Returns a script for sbatch: an array job with one task for each of
-// these runs. Throws Error if no run is open.
+// Writes the configs of the open runs: those that are known now and have neither finished nor failed. Returns a script
+// for sbatch: an array job with one task for each open run. Throws Error if there is none.
 std::string slurm_script(const SweepConfig& sweep, const std::string& program);
 
 // One line per known run: its name, its number of steps, and its loss or state. A last line counts the runs.

@@ -86,7 +86,8 @@ std::string in_base(const std::string& axis) { return "{" + axis + "}"; }
 Axis axis_of_names(JsonObject& axes, const std::string& name, const Json& list) {
   Axis axis{name, {}};
   for (const Json& value : list) {
-    if (value.is_structured()) axes.fail(name, "expected a list of names to replace " + in_base(name) + " in the base");
+    if (value.is_structured())
+      axes.fail(name, "expected a list of names to replace " + in_base(name) + " in the path `base`");
     axis.values.push_back({value.is_string() ? value.get<std::string>() : value.dump(), "", {}});
   }
   return axis;

@@ -1,4 +1,5 @@
-// rowan train --profile FILE: records up to 20 steps after a start as a timeline for Perfetto and chrome://tracing.
+// rowan train --profile FILE: records the first steps of this process, at most 20, and writes them as a timeline for
+// Perfetto and chrome://tracing.
 // During the recording the host waits for GPU operations to finish, so their recorded durations are execution times.
 #pragma once
 

@@ -66,7 +66,7 @@ TEST_F(Batches, SharedShardsAreNamed) {
   EXPECT_EQ(lines({{a, b}}, {c}), Files());
   EXPECT_EQ(lines({{a}, {b}}, {c}), Files());
   EXPECT_EQ(lines({{a, b}}, {b, c}), Files{b + " is in data.train and in data.validation"});
-  EXPECT_EQ(lines({{a, b}}, {a, b}), Files{a + " is in data.train and in data.validation, as are 1 more shards"});
+  EXPECT_EQ(lines({{a, b}}, {a, b}), Files{a + " is in data.train and in data.validation, as is 1 more shard"});
   EXPECT_EQ(lines({{a}, {b, a}}, {c}), Files{a + " is in data.mixture.0 and in data.mixture.1"});
 }
 

@@ -26,7 +26,7 @@ TEST(EveryStage, AnswersForItself) {
   }
 }
 
-// A stage that reads more than its declared atom would silently compute other results on many ranks.
+// A stage that reads more than its declared atom would silently compute different results on several ranks.
 TEST(EveryStage, SeesNoMoreThanItsAtom) {
   std::set<const Stage*> compared;
   for (const char* switches :
