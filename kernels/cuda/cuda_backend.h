@@ -35,6 +35,9 @@ class CudaBackend final : public Backend {
   bool fast(DType) const override { return true; }
   void allow_tf32() override { tf32_ = true; }
   void time_products(const std::string& file) override;
+  bool note_products(const std::string& file) override;
+  std::string noted_products() const override;
+  void use_products(const std::string& choices) override;
   std::string slow_attention(const AttentionShape& shape, DType dtype) const override;
   Limits limits() const override;
   bool host_memory() const override { return false; }
@@ -180,8 +183,10 @@ class CudaBackend final : public Backend {
   cublasLtHandle_t blas_ = nullptr;
   void* blas_workspace_ = nullptr;
   std::map<Product, Plan> plans_;
-  std::unique_ptr<cuda::ProductChoices> choices_;  // null: each plan uses the heuristic's first answer
-  bool hopper_ = false;                            // whether the GPU is a Hopper or later
+  // The algorithms of choices_ take the place of the heuristic's first answer. Null: `products` is "heuristic".
+  std::unique_ptr<cuda::ProductChoices> choices_;
+  enum class Timing : uint8_t { none, used, noted } timing_ = Timing::none;
+  bool hopper_ = false;  // whether the GPU is a Hopper or later
   bool tf32_ = false;
   std::unique_ptr<cuda::CudnnAttention> cudnn_;  // runs only the shapes given to plan_attention()
 };
