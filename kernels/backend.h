@@ -72,6 +72,15 @@ class Backend {
   // the choice for each product. If `file` has no choice for a product, the algorithms are timed. Throws Error if the
   // device does not choose algorithms, or if the file is damaged.
   virtual void time_products(const std::string& file);
+  // For one of several ranks. If `file` has choices for this device, uses them and times nothing. Otherwise times the
+  // algorithms of each matrix product that occurs for the first time, but only notes the fastest: until use_products(),
+  // products use the algorithms that they use without timing. Returns whether it times. Throws Error like
+  // time_products().
+  virtual bool note_products(const std::string& file);
+  // The choices that were noted or read, in the format of the file.
+  virtual std::string noted_products() const;
+  // Ends the timing. From now on, matrix products in `choices` use its algorithms, in place of those that were noted.
+  virtual void use_products(const std::string& choices);
   // The reason why attention of this shape is slow on this device. Empty if it is fast.
   virtual std::string slow_attention(const AttentionShape& /*shape*/, DType /*dtype*/) const { return ""; }
   // Measures how many exponentials per second all threads compute together, for operands in the L1 cache. Only the CPU

@@ -35,6 +35,9 @@ class CudaBackend final : public Backend {
   bool fast(DType) const override { return true; }
   void allow_tf32() override { tf32_ = true; }
   void time_products(const std::string& file) override;
+  bool note_products(const std::string& file) override;
+  std::string noted_products() const override;
+  void use_products(const std::string& choices) override;
   std::string slow_attention(const AttentionShape& shape, DType dtype) const override;
   Limits limits() const override;
   bool host_memory() const override { return false; }
@@ -183,6 +186,7 @@ class CudaBackend final : public Backend {
   std::map<Product, Plan> plans_;
   // The algorithms chosen by timing. If null, each plan uses the first answer of cuBLASLt's heuristic.
   std::unique_ptr<cuda::ProductChoices> choices_;
+  enum class Timing : uint8_t { none, used, noted } timing_ = Timing::none;
   bool hopper_ = false;  // whether the GPU is a Hopper or later
   bool tf32_ = false;
   std::unique_ptr<cuda::CudnnAttention> cudnn_;  // runs only the shapes given to plan_attention()

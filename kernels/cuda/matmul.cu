@@ -2,10 +2,11 @@
 // Product, and keeps the first answer. After a call of time_products(file), plan_for() instead uses the algorithm that
 // the file holds for the product. If the file holds none, plan_for() times the heuristic's answers and adds the fastest
 // to the file. Without the file, two timed runs with the same seed could choose different algorithms and differ in
-// their last bits.
-// FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on the time in bf16: these FLOPs at the rate of the tensor cores.
-// If cuBLASLt does not compute a bias gradient in the epilogue of a product, the gradient takes a separate pass over
-// dout. The lower bound on the time of this pass is 2 bytes per bf16 value at the bandwidth of a copy.
+// their last bits. Ranks must not differ either, so one of several ranks uses the fastest algorithm only after all
+// ranks have agreed (note_products()). FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on the time in bf16: these
+// FLOPs at the rate of the tensor cores. If cuBLASLt does not compute a bias gradient in the epilogue of a product, the
+// gradient takes a separate pass over dout. The lower bound on the time of this pass is 2 bytes per bf16 value at the
+// bandwidth of a copy.
 #include <algorithm>
 #include <cmath>
 #include <tuple>
@@ -92,6 +93,23 @@ void CudaBackend::time_products(const std::string& file) {
   check(cudaGetDeviceProperties(&properties, index_));
   choices_ = std::make_unique<cuda::ProductChoices>(
       file, fmt::format("{}, cuBLASLt {}", properties.name, cublasLtGetVersion()));
+  timing_ = Timing::used;
+}
+
+bool CudaBackend::note_products(const std::string& file) {
+  time_products(file);
+  timing_ = choices_->empty() ? Timing::noted : Timing::none;
+  return timing_ == Timing::noted;
+}
+
+std::string CudaBackend::noted_products() const { return choices_->text(); }
+
+void CudaBackend::use_products(const std::string& choices) {
+  choices_->read("the choices of all ranks", choices);
+  timing_ = Timing::none;
+  for (auto& [product, plan] : plans_)
+    if (const cublasLtMatmulAlgo_t* chosen = choices_->find(product.describe())) plan.algorithm = *chosen;
+  forget_recordings();
 }
 
 void CudaBackend::check(cublasStatus_t status) {
@@ -146,7 +164,7 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands&
   int count = 0;
   cublasStatus_t asked =
       cublasLtMatmulAlgoGetHeuristic(blas_, plan.description, plan.a, plan.b, plan.d, plan.d, preference,
-                                     choices_ ? int(answers.size()) : 1, answers.data(), &count);
+                                     timing_ == Timing::none ? 1 : int(answers.size()), answers.data(), &count);
   check(cublasLtMatmulPreferenceDestroy(preference));
   if (asked != CUBLAS_STATUS_NOT_SUPPORTED) check(asked);
   plan.possible = asked == CUBLAS_STATUS_SUCCESS && count > 0;
@@ -155,11 +173,15 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands&
     const std::string product = p.describe();
     if (const cublasLtMatmulAlgo_t* chosen = choices_->find(product)) {
       plan.algorithm = *chosen;
-    } else {
+    } else if (timing_ != Timing::none) {
       std::vector<cublasLtMatmulAlgo_t> algorithms;
       for (int i = 0; i < count; ++i) algorithms.push_back(answers[i].algo);
-      plan.algorithm = algorithms[fastest(p, plan, operands, algorithms)];
-      choices_->keep(product, plan.algorithm);
+      const cublasLtMatmulAlgo_t& best = algorithms[fastest(p, plan, operands, algorithms)];
+      choices_->add(product, best);
+      if (timing_ == Timing::used) {
+        plan.algorithm = best;
+        choices_->save();
+      }
     }
   }
   return plans_.emplace(p, plan).first->second;

@@ -31,11 +31,14 @@ bool parse(cublasLtMatmulAlgo_t& algorithm, const std::string& text) {
 }  // namespace
 
 ProductChoices::ProductChoices(const std::string& file, const std::string& device) : file_(file), device_(device) {
-  if (!std::filesystem::exists(file)) return;
-  auto source = std::make_shared<JsonSource>(JsonSource{file, read_file(file)});
+  if (std::filesystem::exists(file)) read(file, read_file(file));
+}
+
+void ProductChoices::read(const std::string& source_name, const std::string& source_text) {
+  auto source = std::make_shared<JsonSource>(JsonSource{source_name, source_text});
   const Json json = parse_json(*source);
   JsonObject root(source, json);
-  if (root.string("device") != device) return;
+  if (root.string("device") != device_) return;
   JsonObject choices = root.object("products", true);
   for (const std::string& product : choices.keys()) {
     const std::string text = choices.string(product);
@@ -50,12 +53,15 @@ const cublasLtMatmulAlgo_t* ProductChoices::find(const std::string& product) con
   return found == choices_.end() ? nullptr : &found->second;
 }
 
-void ProductChoices::keep(const std::string& product, const cublasLtMatmulAlgo_t& algorithm) {
-  choices_[product] = algorithm;
-  if (!std::filesystem::is_directory(std::filesystem::absolute(file_).parent_path())) return;
+void ProductChoices::save() const {
+  if (std::filesystem::is_directory(std::filesystem::absolute(file_).parent_path()))
+    write_file_atomically(file_, text());
+}
+
+std::string ProductChoices::text() const {
   Json products = Json::object();
   for (const auto& [name, choice] : choices_) products[name] = text_of(choice);
-  write_file_atomically(file_, Json{{"device", device_}, {"products", products}}.dump(1) + "\n");
+  return Json{{"device", device_}, {"products", products}}.dump(1) + "\n";
 }
 
 }  // namespace rowan::cuda

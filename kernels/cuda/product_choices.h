@@ -1,5 +1,5 @@
 // The cuBLASLt algorithms that a run has chosen by timing, kept in a file, so that a process that continues the run can
-// make the same choices. C++17, because CUDA sources include this header.
+// make the same choices. The file's format is that of text(). C++17, because CUDA sources include this header.
 #pragma once
 
 #include <cublasLt.h>
@@ -17,8 +17,15 @@ class ProductChoices {
 
   // The choice for a product, or null.
   const cublasLtMatmulAlgo_t* find(const std::string& product) const;
-  // Adds a choice. Then writes all choices to the file if the file's folder exists.
-  void keep(const std::string& product, const cublasLtMatmulAlgo_t& algorithm);
+  bool empty() const { return choices_.empty(); }
+  void add(const std::string& product, const cublasLtMatmulAlgo_t& algorithm) { choices_[product] = algorithm; }
+  // Writes all choices to the file if the file's folder exists.
+  void save() const;
+
+  // The device and all choices, as JSON.
+  std::string text() const;
+  // Adds the choices of `text` if it names this device. Throws Error, which names `source`, if the text is damaged.
+  void read(const std::string& source, const std::string& text);
 
  private:
   std::string file_, device_;

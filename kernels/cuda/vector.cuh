@@ -99,18 +99,16 @@ __device__ __forceinline__ void for_elements(int64_t count, F f) {
   for (int64_t i = whole + thread_index(); i < count; i += thread_count()) f(i, Width<1>());
 }
 
-// Loop of one block over a row of any length and alignment: calls f(position, Width) for single elements up to a
-// 16-byte boundary, then for whole vectors, then for the remaining elements.
+// Loop of one block over a row of any alignment and at most 2^30 elements: calls f(position, Width) for single elements
+// up to a 16-byte boundary, then for whole vectors, then for the remaining elements.
 template <typename T, typename F>
-__device__ __forceinline__ void for_row(const T* row, int64_t count, F f) {
+__device__ __forceinline__ void for_row(const T* row, int count, F f) {
   constexpr int width = 16 / sizeof(T);
-  int64_t head = static_cast<int64_t>((16 - reinterpret_cast<uintptr_t>(row) % 16) % 16 / sizeof(T));
-  if (head > count) head = count;
-  int64_t tail = head + (count - head) / width * width;
-  for (int64_t i = threadIdx.x; i < head; i += blockDim.x) f(i, Width<1>());
-  for (int64_t i = head + int64_t{threadIdx.x} * width; i < tail; i += int64_t{blockDim.x} * width)
-    f(i, Width<width>());
-  for (int64_t i = tail + threadIdx.x; i < count; i += blockDim.x) f(i, Width<1>());
+  const int head = min(static_cast<int>((16 - reinterpret_cast<uintptr_t>(row) % 16) % 16 / sizeof(T)), count);
+  const int tail = head + (count - head) / width * width;
+  for (int i = int(threadIdx.x); i < head; i += int(blockDim.x)) f(i, Width<1>());
+  for (int i = head + int(threadIdx.x) * width; i < tail; i += int(blockDim.x) * width) f(i, Width<width>());
+  for (int i = tail + int(threadIdx.x); i < count; i += int(blockDim.x)) f(i, Width<1>());
 }
 
 __device__ __forceinline__ float warp_sum(float x) {

@@ -182,8 +182,8 @@ void visit(TrainConfig& config, Section& keys) {
               config.attention);
   keys.choice({.name = "products",
                .help = "how the algorithm of each matrix product on a GPU is chosen: by cuBLASLt's heuristic, or by "
-                       "timing several, once for each shape; `timed` needs a single rank and keeps the choices in the "
-                       "run's folder, so a continued run has the same bits"},
+                       "timing several, once for each shape; `timed` keeps the choices in the run's folder, so a "
+                       "continued run has the same bits; several ranks use them from the second step on"},
               config.products);
   keys.integer<0, most_threads>({.name = "threads", .help = "CPU threads; 0: one per core", .continues = true},
                                 config.threads);

@@ -22,6 +22,7 @@
 #include "train/run_log.h"
 #include "train/signals.h"
 #include "train/start.h"
+#include "train/timed_products.h"
 #include "train/trainer.h"
 
 namespace rowan {
@@ -82,12 +83,9 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   double peak = 0;
   check_same(communicator, "the program", program_checksum());
   check_same(communicator, "config ", config.resolved);
+  std::optional<TimedProducts> timed_products;
+  if (config.products == Products::timed) timed_products.emplace(backend, communicator, dir / "products.json");
   run_on_all_ranks(communicator, [&] {
-    if (config.products == Products::timed) {
-      if (communicator.size() > 1)  // ranks with different algorithms may compute different bits
-        fail("products: found \"timed\", expected \"heuristic\", because there are {} ranks", communicator.size());
-      backend.time_products((dir / "products.json").string());
-    }
     if (!first) return;
     if (!options.profile.empty()) profile = std::make_unique<Profile>(backend.timeline(), options.profile, note);
     start = std::make_unique<RunStart>(config, options, note);
@@ -201,6 +199,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     early = !done() && patience_ends();
     while (!done() && !early) {
       const StepResult result = with_plan(config, communicator, [&] { return trainer->step(); });
+      if (timed_products) timed_products->after_step();
       if (first) log->step(result);
       skipping = !result.skipped.empty();
       const bool evaluates = due(run.eval_every) || done();
