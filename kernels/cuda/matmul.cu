@@ -3,10 +3,10 @@
 // the file holds for the product. If the file holds none, plan_for() times the heuristic's answers and adds the fastest
 // to the file. Without the file, two timed runs with the same seed could choose different algorithms and differ in
 // their last bits. Ranks must not differ either, so one of several ranks uses the fastest algorithm only after all
-// ranks have agreed (note_products()). FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on the time in bf16: these
-// FLOPs at the rate of the tensor cores. If cuBLASLt does not compute a bias gradient in the epilogue of a product, the
-// gradient takes a separate pass over dout. The lower bound on the time of this pass is 2 bytes per bf16 value at the
-// bandwidth of a copy.
+// ranks have agreed (note_products()).
+// FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on the time in bf16: these FLOPs at the rate of the tensor cores.
+// If cuBLASLt does not compute a bias gradient in the epilogue of a product, the gradient takes a separate pass over
+// dout. The lower bound on the time of this pass is 2 bytes per bf16 value at the bandwidth of a copy.
 #include <algorithm>
 #include <cmath>
 #include <tuple>
