@@ -329,7 +329,7 @@ TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
   EXPECT_FALSE(fs::exists(folder / "out/manifest.json"));
   folder.write("b.json.gz", packed);
   const std::string changed = message(options);
-  EXPECT_NE(changed.find("settings/inputs/1/bytes, found " + std::to_string(packed.size())), std::string::npos)
+  EXPECT_NE(changed.find("settings/inputs/1/bytes: found " + std::to_string(packed.size())), std::string::npos)
       << changed;
   options.inputs = {good};
   EXPECT_NE(message(options).find("made from 2 inputs, found 1"), std::string::npos);
