@@ -43,7 +43,8 @@ TEST_F(RunTools, EvaluatesAndExports) {
   EXPECT_NE(eval.out.find("targets      100\n"), std::string::npos) << eval.out;
   EXPECT_EQ(rowan("export " + run_.string() + " " + (dir_ / "hf").string()).code, 0);
   expect_mistake("generate " + (dir_ / "hf").string(),
-                 "found an exported model, expected a run or one of its checkpoints; a config with \"init\"");
+                 "found an exported model, expected a run or one of its checkpoints; to turn it into a run, use rowan "
+                 "train with init");
   Outcome part = rowan("eval " + run_.string() + " --device cpu --tokens 32");
   EXPECT_NE(part.out.find("targets      32, in the first 2 of 7 rows of the 101 tokens\n"), std::string::npos)
       << part.out;
