@@ -68,9 +68,9 @@ class Backend {
   // Allows products of fp32 tensors to round their operands to TF32, which has 10 bits of mantissa. Throws Error if the
   // device has no TF32.
   virtual void allow_tf32();
-  // From now on, a matrix product that occurs for the first time uses the fastest of several algorithms. `file` stores
-  // the choice for each product. If `file` has no choice for a product, the algorithms are timed. Throws Error if the
-  // device does not choose algorithms, or if the file is damaged.
+  // From now on, when a matrix product occurs for the first time, the fastest of several algorithms is chosen for it.
+  // The choice is read from `file`. If `file` has none, the algorithms are timed and the choice is added to `file`.
+  // Throws Error if this backend has no choice of algorithms, or if the file is damaged.
   virtual void time_products(const std::string& file);
   // For one of several ranks. If `file` has choices for this device, uses them and times nothing. Otherwise times the
   // algorithms of each matrix product that occurs for the first time, but only notes the fastest: until use_products(),

@@ -1,4 +1,4 @@
-// Counts the operations of the model, and elementwise operations and sums.
+// Counts the operations of a model's passes. The elementwise operations and the sums are also used elsewhere.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

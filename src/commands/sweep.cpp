@@ -20,8 +20,8 @@ struct SweepOptions {
   bool list = false, slurm = false;
 };
 
-// Returns a warning if the sweep tunes optimizer.lr, but the learning rate of the AdamW group does not change with
-// optimizer.lr in the sweep's first cell. Otherwise returns "".
+// Returns a warning if the sweep tunes optimizer.lr, and if in its first cell the learning rate of the AdamW group does
+// not change with optimizer.lr. Otherwise returns "".
 std::string fixed_rate_note(const SweepConfig& sweep) {
   if (!sweep.tuning || sweep.tuning->paths[0] != "optimizer.lr" || sweep.cells.empty()) return "";
   const auto rate = [&](double value) {

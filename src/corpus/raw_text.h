@@ -64,9 +64,9 @@ class RawReader {
   // `inputs` are paths, or "-" for standard input.
   RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split);
 
-  // Splits a plain-text document in two near `byte`, an offset in the concatenated inputs: at the end of a line, else
-  // after a space, else between two characters. Has an effect only with TextSplit::file. `sizes` are the text_sizes()
-  // of all inputs.
+  // Splits the plain-text document that contains `byte` in two, soon after `byte`: at the end of a line, else after a
+  // space, else between two characters. `byte` is an offset in the concatenated inputs. Has an effect only with
+  // TextSplit::file. `sizes` are the text_sizes() of all inputs.
   void cut_at(uint64_t byte, std::vector<uint64_t> sizes);
 
   // Reads the next batch: about 1 MiB, or one record if that is longer, and at most `most` records. Returns false at

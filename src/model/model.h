@@ -98,8 +98,8 @@ class Model {
   void forward(Tensor tokens);
   // Runs the forward pass for tokens i32[count] at positions [begin, begin + count) of a growing sequence. All earlier
   // positions must have passed through this function or forward(). Only the new tokens are multiplied by weights, but
-  // attention is recomputed for all tokens. Throws Error if a position is outside [0, seq), or in a model without
-  // `growing`.
+  // attention is recomputed for all tokens. Throws Error if a position is outside [0, seq), or if the model was
+  // made without `growing`.
   void forward_next(Tensor tokens, int64_t begin);
   // Logits [vocabulary] of token `row` of the micro-batch's batch * seq tokens, after forward() or forward_next().
   std::vector<float> logits(int64_t row);

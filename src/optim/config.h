@@ -46,7 +46,7 @@ struct Rates {
 struct OptimizerConfig {
   Routing routing = Routing::hidden;
   std::vector<Group> groups;  // a parameter belongs to the first group that matches
-  size_t given = 0;           // the first `given` groups are the entries of "groups"; the others come from the routing
+  size_t given = 0;           // number of groups that the config lists; `groups` begins with them
   double adamw_lr_ratio = 0;  // AdamW's learning rate divided by the main recipe's; 0: the rates are independent
   bool stochastic = false;    // stochastic rounding of bf16 weights without fp32 masters
   Precision state = Precision::automatic;  // dtype; automatic: bf16 for bf16 weights without masters, else fp32

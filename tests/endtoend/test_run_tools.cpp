@@ -102,7 +102,7 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
   const fs::path checkpoints = run_ / "checkpoints";
   auto copy = [&](int step) { fs::copy(checkpoints / "step_00000001", checkpoint_path(checkpoints, step)); };
   for (int step : {2, 3}) copy(step);
-  // Step 2 has other weights and the lowest loss of the existing checkpoints.
+  // Gives step 2 other weights, and the lowest loss of the checkpoints that exist.
   fs::remove_all(run_ / "checkpoints/step_00000002");
   write_small_run(dir_ / "other", small_llama(), 9);
   fs::rename(dir_ / "other/checkpoints/step_00000001", checkpoints / "step_00000002");

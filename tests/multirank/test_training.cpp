@@ -112,7 +112,7 @@ Weights shares_of(const Trainer& trainer) {
   return result;
 }
 
-// This rank's part of average number `which`, by parameter and first element.
+// This rank's part of the averaged weights averages().all()[which], by parameter and first element.
 Weights average_of(const Trainer& trainer, size_t which) {
   Weights result;
   const Averages::Average& average = trainer.averages().all()[which];
