@@ -80,8 +80,8 @@ void Backend::Operation::statistics(Norm kind, const Tensor& mean, const Tensor&
 void Backend::Operation::stream(const Tensor& residual, const char* result, const Tensor& out,
                                 const Tensor& weight) const {
   if (residual.dtype != weight.dtype && residual.dtype != DType::f32)
-    fail("{}: residual stream: found {}, expected fp32 or {} like the weight", name_, residual.describe(),
-         rowan::name_of(weight.dtype));
+    fail("{}: residual stream: found {}, expected fp32{}", name_, residual.describe(),
+         weight.dtype == DType::bf16 ? " or bf16 like the weight" : " like the weight");
   if (out.dtype != weight.dtype && out.dtype != residual.dtype)
     fail("{}: {}: found {}, expected the dtype of the weight, {}, or of the residual stream, {}", name_, result,
          out.describe(), rowan::name_of(weight.dtype), rowan::name_of(residual.dtype));

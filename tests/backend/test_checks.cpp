@@ -44,6 +44,8 @@ TEST(Checks, NameTheOperationAndTheArgument) {
                      .weight = vector,
                      .rstd = rows});
   });
+  expect_error("norm_forward: residual stream: found bf16[4, 6], expected fp32 like the weight",
+               [&] { b.norm_forward({.out = x, .rstd = rows, .residual = narrow, .weight = vector}); });
   expect_error(
       "norm_backward: dout: found bf16[4, 6], expected the dtype of the weight, fp32, or of the residual stream, fp32",
       [&] {
