@@ -59,6 +59,7 @@ constexpr int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / st
 template <int MR, int NV, bool transpose_a>
 inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t k,
                        bool accumulate) {
+  constexpr int64_t ahead = 24;  // values of k between a prefetch and its use
   Vector sums[MR][NV] = {};
 #pragma GCC unroll 8
   for (int i = 0; i < MR; ++i)
@@ -66,7 +67,7 @@ inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const
     for (int64_t j = 0; j < NV * lanes; j += 16) __builtin_prefetch(c + i * ldc + j, 1);
   for (int64_t x = 0; x < k; ++x) {
     // Prefetches a transposed matrix a, whose values are a whole row apart, because the CPU does not do so by itself.
-    if constexpr (transpose_a) __builtin_prefetch(a + (x + 24) * lda);
+    if constexpr (transpose_a) __builtin_prefetch(a + (x + ahead) * lda);
     Vector right[NV];
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) right[j] = *reinterpret_cast<const Vector*>(b + x * ldb + j * lanes);

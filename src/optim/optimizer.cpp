@@ -347,8 +347,8 @@ void Optimizer::step(int64_t step, const Pace& pace, float grad_scale, const Par
   now.rounding = {config_.stochastic, seed_, static_cast<uint64_t>(step)};
   for (Batch& batch : batches_) {
     const Pace own = batch.group->schedule ? batch.group->schedule->pace(step) : pace;
-    batch.now = std::make_shared<const Recipe>(batch.recipe->at(step, own));
-    const Recipe& recipe = *batch.now;
+    batch.current = std::make_shared<const Recipe>(batch.recipe->at(step, own));
+    const Recipe& recipe = *batch.current;
     now.lr = static_cast<float>(recipe.lr * batch.rate * own.rate);
     for (size_t i = 0; i < batch.parameters.size(); ++i) {
       const auto [rows, cols] = shape_of(batch, i);

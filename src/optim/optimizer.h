@@ -69,7 +69,7 @@ class Optimizer {
   struct Batch {
     const Group* group;
     const Recipe* recipe;
-    std::shared_ptr<const Recipe> now;  // the recipe with the values of the current step (Recipe::at)
+    std::shared_ptr<const Recipe> current;  // the recipe with the values of the current step (Recipe::at)
     double rate = 1;  // factor on the learning rate, from the width of the matrices (Recipe::width_factor)
     int64_t rows = 0, cols = 0;
     Slots slots;

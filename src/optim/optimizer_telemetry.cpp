@@ -53,7 +53,7 @@ void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) 
     split = one.batch;
     const OptimizerSlot& slot = one.batch->slots[one.slot];
     const Parameter& parameter = *one.batch->parameters[one.slot];
-    const Recipe& recipe = *one.batch->now;
+    const Recipe& recipe = *one.batch->current;
     const auto [rows, cols] = shape_of(*one.batch, one.slot);
     MatrixView view{rows, cols, one.before, host(slot.value()), host(slot.gradient), host(slot.first), {}};
     for (float& g : view.gradient) g *= now.grad_scale;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "emulation/fixed_product.h"
 #include "emulation/runtime.h"
 #include "kernels/arena.h"
 #include "kernels/backend.h"
@@ -19,29 +20,11 @@ class TimedProducts : public testing::Test {
  protected:
   ~TimedProducts() override { emulation::make_fastest(-1); }
 
-  // c = a b for fixed random a and b, on a new backend, as in a new process.
+  // fixed_product() on a new backend, as in a new process.
   std::vector<float> product(const std::string& file) {
     auto backend = make_cuda_backend(0);
     if (!file.empty()) backend->time_products(file);
-    Arena arena(*backend, Category::workspace);
-    Tensor a = random(*backend, arena, {4, 64}), b = random(*backend, arena, {64, 8}),
-           c = arena.take(DType::f32, {4, 8});
-    backend->matmul(c, a, b);
-    std::vector<float> result(32);
-    backend->download(result.data(), c);
-    return result;
-  }
-
-  static Tensor random(Backend& backend, Arena& arena, std::initializer_list<int64_t> shape) {
-    Tensor x = arena.take(DType::f32, shape);
-    std::vector<float> values(static_cast<size_t>(x.numel()));
-    uint64_t state = 7;
-    for (float& value : values) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      value = static_cast<float>(static_cast<int32_t>(state >> 32)) * 0x1p-31f;
-    }
-    backend.upload(x, values.data());
-    return x;
+    return fixed_product(*backend, 4);
   }
 
   TemporaryFolder folder_;

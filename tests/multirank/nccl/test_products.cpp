@@ -12,8 +12,9 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "emulation/fixed_product.h"
 #include "emulation/runtime.h"
-#include "kernels/arena.h"
+#include "kernels/backend.h"
 #include "ranks.h"
 #include "train/timed_products.h"
 #include "train/trainer.h"
@@ -34,33 +35,12 @@ class TimedProductsOfRanks : public testing::Test {
     if (ranks().rank() == 0) std::filesystem::remove_all(folder_);
   }
 
-  // a b for fixed a of [rows, 64] and b of [64, 8].
-  static std::vector<float> product(Backend& backend, int64_t rows) {
-    Arena arena(backend, Category::workspace);
-    Tensor a = random(backend, arena, {rows, 64}), b = random(backend, arena, {64, 8}),
-           c = arena.take(DType::f32, {rows, 8});
-    backend.matmul(c, a, b);
-    std::vector<float> result(static_cast<size_t>(c.numel()));
-    backend.download(result.data(), c);
-    return result;
-  }
-  static Tensor random(Backend& backend, Arena& arena, std::initializer_list<int64_t> shape) {
-    Tensor x = arena.take(DType::f32, shape);
-    std::vector<float> values(static_cast<size_t>(x.numel()));
-    uint64_t state = 7;
-    for (float& value : values) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      value = static_cast<float>(static_cast<int32_t>(state >> 32)) * 0x1p-31f;
-    }
-    backend.upload(x, values.data());
-    return x;
-  }
   // The product when this algorithm is the fastest and is used at once.
   std::vector<float> product_by(int algorithm, int64_t rows) const {
     emulation::make_fastest(algorithm);
     auto backend = make_cuda_backend(0);
     backend->time_products(folder_ / fmt::format("alone{}_{}_{}.json", ranks().rank(), algorithm, rows));
-    return product(*backend, rows);
+    return fixed_product(*backend, rows);
   }
 
   const std::filesystem::path folder_, file_ = folder_ / "products.json";
@@ -71,7 +51,7 @@ TEST_F(TimedProductsOfRanks, AreTheSameOnAllRanksAndAfterAResume) {
   std::vector<std::vector<float>> heuristic, want;
   for (int64_t rows : {4, 5, 6}) {
     auto backend = make_cuda_backend(0);
-    heuristic.push_back(product(*backend, rows));
+    heuristic.push_back(fixed_product(*backend, rows));
     want.push_back(product_by(rows == 6 ? 3 + last : 3, rows));  // only the last rank meets the third product
     EXPECT_NE(want.back(), heuristic.back());
   }
@@ -80,22 +60,22 @@ TEST_F(TimedProductsOfRanks, AreTheSameOnAllRanksAndAfterAResume) {
     auto backend = make_cuda_backend(0);
     TimedProducts timed(*backend, ranks(), file_);
     if (ranks().rank() == last) {
-      EXPECT_EQ(product(*backend, 6), heuristic[2]);
-      EXPECT_EQ(product(*backend, 5), heuristic[1]);
+      EXPECT_EQ(fixed_product(*backend, 6), heuristic[2]);
+      EXPECT_EQ(fixed_product(*backend, 5), heuristic[1]);
     }
-    EXPECT_EQ(product(*backend, 4), heuristic[0]);
-    EXPECT_EQ(product(*backend, 5), heuristic[1]);
+    EXPECT_EQ(fixed_product(*backend, 4), heuristic[0]);
+    EXPECT_EQ(fixed_product(*backend, 5), heuristic[1]);
     EXPECT_FALSE(std::filesystem::exists(file_));
     timed.after_step();
-    for (int i : {0, 1, 2}) EXPECT_EQ(product(*backend, 4 + i), want[i]) << i;
+    for (int i : {0, 1, 2}) EXPECT_EQ(fixed_product(*backend, 4 + i), want[i]) << i;
     timed.after_step();
-    EXPECT_EQ(product(*backend, 7), product(*make_cuda_backend(0), 7)) << "met after the first step";
+    EXPECT_EQ(fixed_product(*backend, 7), fixed_product(*make_cuda_backend(0), 7)) << "met after the first step";
   }
   emulation::make_fastest(2);
   auto resumed = make_cuda_backend(0);
   TimedProducts timed(*resumed, ranks(), file_);
-  for (int i : {0, 1, 2}) EXPECT_EQ(product(*resumed, 4 + i), want[i]) << i;
-  EXPECT_EQ(product(*resumed, 7), product(*make_cuda_backend(0), 7));
+  for (int i : {0, 1, 2}) EXPECT_EQ(fixed_product(*resumed, 4 + i), want[i]) << i;
+  EXPECT_EQ(fixed_product(*resumed, 7), fixed_product(*make_cuda_backend(0), 7));
   timed.after_step();
 }
 
