@@ -33,6 +33,19 @@ std::vector<double> ticks(const Range& range, int count) {
   return result;
 }
 
+// Powers of ten within the range, which is that of the logarithms; also their doubles and fivefolds, if their labels
+// fit.
+std::vector<double> log_ticks(const Range& range) {
+  const bool wide = range.high - range.low > 3;
+  std::vector<double> result;
+  for (double power = std::floor(range.low); power <= range.high; ++power)
+    for (double digit : {1.0, 2.0, 5.0}) {
+      const double value = digit * std::pow(10, power), at = std::log10(value);
+      if (at >= range.low - 1e-9 && at <= range.high + 1e-9 && (digit == 1 || !wide)) result.push_back(value);
+    }
+  return result;
+}
+
 class Frame {
  public:
   explicit Frame(const Plot& plot) : log_x_(plot.log_x) {
@@ -79,17 +92,7 @@ std::string axes(const Plot& plot, const Frame& frame) {
         "<path d=\"M{:.1f} {:.1f}H{:.1f}\" stroke=\"#ddd\"/><text x=\"{:.1f}\" y=\"{:.1f}\" "
         "text-anchor=\"end\">{:.6g}</text>\n",
         left, frame.at_y(value), width - right, left - 6, frame.at_y(value) + 4, value);
-  std::vector<double> marks;
-  if (!plot.log_x) {
-    marks = ticks(frame.x, 6);
-  } else {
-    for (double power = std::floor(frame.x.low); power <= frame.x.high; ++power)
-      for (double digit : {1.0, 2.0, 5.0}) {
-        const double value = digit * std::pow(10, power);
-        if (std::log10(value) >= frame.x.low - 1e-9 && std::log10(value) <= frame.x.high + 1e-9) marks.push_back(value);
-      }
-  }
-  for (double value : marks)
+  for (double value : plot.log_x ? log_ticks(frame.x) : ticks(frame.x, 6))
     svg += fmt::format(
         "<path d=\"M{0:.1f} {1:.1f}v4\" stroke=\"#777\"/><text x=\"{0:.1f}\" y=\"{2:.1f}\" "
         "text-anchor=\"middle\">{3:.6g}</text>\n",
