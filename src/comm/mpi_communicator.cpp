@@ -28,7 +28,8 @@ using Bytes = std::unique_ptr<std::byte[]>;
 
 // Data longer than this is sent as several messages, because MPI counts the bytes of a message in an int.
 constexpr size_t message_bytes = 1u << 30;
-// The messages of an operation have the tag ticket % tags. Pings have ping_tag. MPI guarantees tags up to 32767.
+// All messages of an operation have the tag `ticket % tags`, and pings have `ping_tag`. MPI guarantees tags up to
+// 32767.
 constexpr int tags = 30000, ping_tag = tags;
 
 void add_to(float* sum, const float* x, int64_t n) {

@@ -31,10 +31,10 @@ struct TokenizedBatch {
   uint64_t text_bytes = 0;
 };
 
-// Tokenizes a batch. Skips blank lines, lines that are not a JSON object with a string at `field`, and documents
-// without text or without tokens. Also skips JSON strings that are not Unicode (invalid UTF-8, or a lone surrogate) and
-// text that the tokenizer refuses. `field` is the key of the text in JSON. `lines` says whether each record of plain
-// text is a line. `end` is where the end token of each document goes.
+// Tokenizes a batch. Skips documents without text or without tokens, and text that the tokenizer refuses. Of line
+// formats it skips blank lines too, and of JSON Lines also each line that is not an object with a string at `field`,
+// and each string that is not Unicode (invalid UTF-8, or a lone surrogate). `field` is the key of the text in JSON.
+// `lines` says whether each record of plain text is a line. `end` is where the end token of each document goes.
 TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, bool lines, const Tokenizer& tokenizer,
                               shard::EndPlace end);
 

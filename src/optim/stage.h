@@ -132,7 +132,8 @@ struct Stage {
   // Visits the stage's switches, after the switches of the stages before it. Null: the stage has no switches.
   void (*switches)(Recipe&, Switches&) = nullptr;
   bool (*on)(const Recipe&) = nullptr;
-  // The smallest part of a parameter that the stage can process by itself; called only if the stage is on.
+  // Returns the smallest part of a parameter that the stage can process without the rest of the parameter. Called only
+  // if the stage is on.
   Atom (*atom)(const Recipe&) = nullptr;
   void (*run)(StageRun&) = nullptr;
   std::string (*describe)(const Recipe&) = nullptr;

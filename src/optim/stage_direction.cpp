@@ -1,5 +1,5 @@
-// The direction of the step: the orthogonal factor by Newton-Schulz, normalized rows or columns, or signs. Also the
-// factor of shape_scale nuclear.
+// Computes the direction of the step: the orthogonal factor by Newton-Schulz, normalized rows or columns, or signs.
+// With `"shape_scale": "nuclear"` it also computes the number that multiplies the step.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 // for columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weight the gradients in each factor by the inverse of the
 // other factor. KL-Shampoo uses the eigenvalues of both factors in place of second moments. SOAP-Muon takes second
 // moments of the update, and a direction stage processes the result. The momentum buffer stays in the parameter's own
-// space. This is equivalent to rotating it whenever the basis changes.
+// space. This is equivalent to a buffer in the eigenbasis that is rotated whenever the basis changes.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -363,7 +363,7 @@ void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, Workspace
 
 void check(const Recipe& r, const Refuse& refuse) {
   if (!on(r)) return;
-  if (r.adapt != Adapt::none) refuse("adapt", "conflicts with precondition, which has second moments of its own");
+  if (r.adapt != Adapt::none) refuse("adapt", "conflicts with precondition, which divides by second moments or eigenvalues of its own");
   if (r.form != Form::ema && r.form != Form::heavy_ball)
     refuse("form", "precondition needs ema or heavy_ball, an average of gradients");
   if (r.decay_last && r.decay_rate != DecayRate::lr)

@@ -19,7 +19,7 @@ void check_metric(const std::string& metric, const DataConfig& data, const std::
 struct Target {
   std::string config;               // config file of the run that the figure belongs to
   Json set;                         // maps config paths to the run's values at these paths; may be empty
-  std::string metric;               // Rowan's metric for the same quantity
+  std::string metric;               // the name in metrics.jsonl of the loss to compare
   std::string unit;                 // perplexity or nats
   double value = 0;                 // published value, in `unit`
   int64_t step = 0;                 // step after which the value was measured

@@ -21,7 +21,7 @@ class Profile {
   Profile& operator=(const Profile&) = delete;
 
   void record() { timeline_.record(); }
-  // Must be called after each step, including the step's evaluation and checkpoint. The 20th call writes the file. If
+  // Must be called after each step and its evaluation and checkpoint. The 20th call writes the file. If
   // that fails, a note says so, and the training goes on.
   void step();
 

@@ -189,11 +189,9 @@ TEST_F(Sweep, ARateThatDivergesIsTheWorstAndIsNotTriedAgain) {
 TEST_F(Sweep, IsStoppedAndGoesOn) {
   ASSERT_EQ(rowan(into("whole")).code, 0);
   const pid_t process = start(into("made"));
-  std::this_thread::sleep_for(milliseconds(500));
+  until(process, [&] { return fs::exists(dir_ / "made/rmnp_lr0.003_seed1"); });  // the third of ten runs
   kill(process, SIGTERM);
-  int status = 0;
-  waitpid(process, &status, 0);
-  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM) << read_file(dir_ / "err");
+  EXPECT_EQ(code_of(process), 128 + SIGTERM) << read_file(dir_ / "err");
   ASSERT_EQ(rowan(into("made")).code, 0);
   EXPECT_EQ(table("made"), table("whole"));
 }

@@ -202,18 +202,10 @@ TEST_F(Train, DropoutAndDocumentsAreTheSameForAnyMicroBatchAndRecomputation) {
 
 TEST_F(Train, ASignalFinishesTheStepAndTheSameCommandGoesOn) {
   const std::string more = "--set run.steps=1500 --set run.checkpoint_every=0 --set run.log_every=100";
-  const pid_t child = fork();
-  if (child == 0) {
-    const std::string log = (dir_ / "log").string();
-    execl("/bin/sh", "sh", "-c", ("exec " + rowan_binary() + " " + train(more) + " 2>" + log).c_str(), nullptr);
-    _exit(127);
-  }
-  while (!fs::exists(run("run") / "metrics.jsonl")) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  const pid_t child = start(train(more));
+  until(child, [&] { return fs::exists(run("run") / "metrics.jsonl"); });
   kill(child, SIGTERM);
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 143);
+  EXPECT_EQ(code_of(child), 128 + SIGTERM) << log();
   ASSERT_FALSE(fs::is_empty(run("run") / "checkpoints"));
   const std::string stopped = fs::directory_iterator(run("run") / "checkpoints")->path().filename().string();
   EXPECT_NE(stopped, "step_00001500");
@@ -227,14 +219,10 @@ TEST_F(Train, KilledAtRandomMomentsItGoesOnExactly) {
   ASSERT_EQ(rowan(train(more + into("whole"))).code, 0);
   Random random(7, 0);
   for (int attempt = 0; attempt < 12; ++attempt) {
-    const pid_t child = fork();
-    if (child == 0) {
-      execl("/bin/sh", "sh", "-c", ("exec " + rowan_binary() + " " + train(more) + " 2>/dev/null").c_str(), nullptr);
-      _exit(127);
-    }
+    const pid_t child = start(train(more));
     std::this_thread::sleep_for(std::chrono::milliseconds(50 + random.below(250)));
     kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
+    code_of(child);
   }
   Outcome last = rowan(train(more));
   ASSERT_EQ(last.code, 0) << last.err;
