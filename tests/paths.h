@@ -1,5 +1,5 @@
-// Paths of the sources and of the program under test, and the command that starts ranks. Only paths.cpp is compiled
-// with the paths of a checkout.
+// Declares the paths of the sources and of the program under test, and the command that starts ranks. Only paths.cpp is
+// compiled with the paths of a checkout.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Random text for property tests of tokenizers.
+// Makes random text for property tests of tokenizers.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Real data for tests, outside the repository: $ROWAN_SHARED, or the folder `shared` beside the checkout.
+// Finds real data for tests outside the repository, in $ROWAN_SHARED or in the folder `shared` beside the checkout.
 #pragma once
 
 #include <cstdlib>

@@ -1,4 +1,5 @@
-// A small run directory with the config, data and checkpoint that commands read, and configs of small models.
+// Writes a small run directory with the config, data and checkpoint that commands read. Also supplies configs of small
+// models.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// A folder with a unique name, which is removed when the TemporaryFolder object is destroyed.
+// A TemporaryFolder object makes a folder with a unique name. The destructor removes the folder.
 #pragma once
 
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// Content for tests of raw text: compressed text, JSON lines.
+// Makes compressed text and JSON lines for tests of raw text.
 #pragma once
 
 #include <zlib.h>

@@ -1,4 +1,4 @@
-// A small run of `rowan train` in the test's own folder, and the weights and rows of this run.
+// Prepares a small run of `rowan train` in the test's own folder. Also reads the weights and rows of a run.
 #pragma once
 
 #include <fmt/core.h>

@@ -1,4 +1,5 @@
-// CPU backend only: products large enough to be split into blocks, checked on a few rows.
+// Tests large matrix products of the CPU backend, which splits them into blocks. The tests compare a few rows of each
+// product with float64.
 #include <cmath>
 
 #include "suite.h"

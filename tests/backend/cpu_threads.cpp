@@ -1,5 +1,5 @@
-// CPU backend only, at every level that this machine supports: results have the same bits on 1, 2, 3 and 5 threads, and
-// levels agree up to rounding errors.
+// Tests the CPU backend at every level that this machine supports. The results of a level must have the same bits on 1,
+// 2, 3 and 5 threads. The results of different levels must agree up to rounding errors.
 #include "kernels/cpu_levels.h"
 #include "suite.h"
 

@@ -1,6 +1,6 @@
-// The suite that the CPU backend and the CUDA backend must pass. It compares operations with float64 references that
-// follow the formulas of kernels/backend.h. Tests access device memory only through the Backend. A program that
-// compiles the test_*.cpp files of this folder defines make_backend_under_test().
+// Declares the helpers of the test suite that the CPU backend and the CUDA backend must pass. The tests compare
+// operations with float64 references that follow the formulas of kernels/backend.h. Tests access device memory only
+// through the Backend. A program that compiles the test_*.cpp files of this folder defines make_backend_under_test().
 #pragma once
 
 #include <gtest/gtest.h>
@@ -62,7 +62,7 @@ Doubles plus(const Doubles& a, const Doubles& b);
 // The message of the Error that `fn` throws. The test fails if `fn` throws none.
 std::string error_of(const std::function<void()>& fn);
 
-// Tests over fp32 and bf16.
+// Runs each test in fp32 and in bf16.
 class Ops : public testing::TestWithParam<DType> {
  protected:
   DType dtype() const { return GetParam(); }

@@ -1,4 +1,4 @@
-// Activations and gated activations, forward and backward, against float64. NaN must stay NaN.
+// Tests activations and gated activations, forward and backward, against float64. A NaN must stay NaN.
 #include <cmath>
 
 #include "suite.h"

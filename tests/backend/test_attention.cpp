@@ -1,5 +1,5 @@
-// Attention and rotary positions against float64, forward and backward, with large scores and long sequences. A query
-// must not depend on later tokens.
+// Tests attention and rotary positions against float64, forward and backward. Some tests use large scores or long
+// sequences. A query must not depend on later tokens.
 #include <cmath>
 
 #include "suite.h"
@@ -25,7 +25,7 @@ void announce(const AttentionShape& s, DType dtype) {
   if (dtype == DType::bf16 && s.head_dim % 8 == 0) backend().plan_attention(s, dtype);
 }
 
-// Where query head h, its key head and its value head begin in a row of qkv.
+// Says where query head h, its key head and its value head begin in a row of qkv.
 struct Columns {
   int64_t q, k, v;
   Columns(const AttentionShape& s, int64_t h) {
@@ -226,7 +226,7 @@ TEST_P(Attention, NeverLooksAhead) {
 
 ROWAN_OVER_DTYPES(Attention);
 
-// Longer sequences, with many tiles of keys and queries. In most shapes the last tile is partial.
+// These sequences are longer and have many tiles of keys and queries. In most shapes the last tile is partial.
 TEST(AttentionSizes, RealSizes) {
   for (const AttentionShape& s : {AttentionShape{1, 520, 2, 1, 64, 0.125f}, AttentionShape{1, 1024, 1, 1, 64, 0.125f},
                                   AttentionShape{1, 300, 2, 2, 128, 0.09f}, AttentionShape{2, 260, 2, 1, 32, 0.17f},

@@ -1,5 +1,5 @@
-// Documents in packed rows and dropout: finding documents, drawing masks, attention with documents and with dropout,
-// and error messages.
+// Tests how documents in packed rows are found, and that attention stays within each document. Also tests dropout
+// masks, attention with dropout, and error messages.
 #include <cmath>
 
 #include "base/random.h"

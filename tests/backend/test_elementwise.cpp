@@ -1,4 +1,4 @@
-// Scale, add, lerp, clamp, swap_axes and sums.
+// Tests the operations scale, add, lerp, clamp, swap_axes, sum and sum_squares.
 #include <cmath>
 #include <limits>
 

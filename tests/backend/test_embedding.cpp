@@ -1,4 +1,4 @@
-// Embedding forward and backward against float64, and tokens outside the vocabulary.
+// Tests the embedding, forward and backward, against float64. An error must name a token outside the vocabulary.
 #include <cmath>
 
 #include "suite.h"
@@ -8,7 +8,8 @@ namespace {
 
 class Embedding : public Ops {};
 
-// Repeated, unused and extreme ids; a sequence length that does not divide the number of tokens.
+// Some ids repeat, and some ids of the vocabulary do not occur. The first and the last id occur. The sequence length
+// does not divide the number of tokens.
 const Doubles ids = {3, 0, 3, 10, 3, 7, 0, 10, 10, 3, 5};
 constexpr int64_t tokens = 11, vocabulary = 11, seq = 4;
 
@@ -79,7 +80,7 @@ TEST_P(Embedding, OfGpt2sVocabulary) {
   expect_close(d_table.read(), d_want, DType::f32, "d_table");
 }
 
-// Thousands of tokens, which several thread blocks of a GPU sort. With `zipf`, one token occurs hundreds of times.
+// Several thread blocks of a GPU sort these thousands of tokens. With `zipf`, one token occurs hundreds of times.
 TEST(EmbeddingSizes, RealSizes) {
   constexpr int64_t count = 9001, width = 40, length = 128;
   for (auto [all, zipf] : {std::pair<int64_t, bool>{300, false}, {50257, false}, {50257, true}}) {

@@ -1,4 +1,4 @@
-// RMSNorm of query and key heads, forward and backward, against float64, and error messages.
+// Tests RMSNorm of query and key heads, forward and backward, against float64. Also tests error messages.
 #include <cmath>
 
 #include "suite.h"

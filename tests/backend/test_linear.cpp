@@ -1,4 +1,5 @@
-// Linear layers, also fused with GELU, and matrix products in every orientation, in fp32 and bf16, against float64.
+// Tests linear layers, linear layers fused with GELU, and matrix products in every orientation. The tests compare
+// results in fp32 and bf16 with float64.
 #include <cmath>
 
 #include "suite.h"

@@ -1,4 +1,5 @@
-// Cross-entropy and its gradient against float64, also with infinite logits and NaN; targets outside the vocabulary.
+// Tests cross-entropy and its gradient against float64, with infinite logits and NaN too. A target outside the
+// vocabulary must be refused.
 #include <algorithm>
 #include <cmath>
 #include <limits>

@@ -1,4 +1,4 @@
-// Allocation, zeroing, and copies between dtypes.
+// Tests allocation, zeroing, and copies between dtypes.
 #include <cmath>
 #include <cstdint>
 #include <limits>

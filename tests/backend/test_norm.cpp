@@ -1,4 +1,5 @@
-// RMSNorm and LayerNorm with the residual add, forward and backward, against float64.
+// Tests RMSNorm and LayerNorm with the residual add, forward and backward, against float64. A NaN must not spread to
+// other rows.
 #include <cmath>
 #include <tuple>
 
@@ -134,7 +135,7 @@ Doubles derivative(Norm kind, const Doubles& r, const Doubles& weight, const Dou
   return result;
 }
 
-// Many wide rows.
+// Tests many wide rows, as real models have them.
 TEST(NormSizes, RealSizes) {
   for (auto [kind, rows, width] : {std::tuple<Norm, int64_t, int64_t>{Norm::layer, 2000, 768},
                                    {Norm::layer, 600, 1280},

@@ -1,5 +1,6 @@
-// Optimizer operations against float64: AdamW, momentum, projection, norms, sign, adaptive factors, second moments and
-// the step. Also stochastic rounding and error messages. test_optimizer_axes.cpp tests the other optimizer operations.
+// Tests these optimizer operations against float64: AdamW, momentum, projection, normalization, sign, sums of squares,
+// adaptive factors, second moments and the step. Also tests stochastic rounding and error messages.
+// test_optimizer_axes.cpp tests the other optimizer operations.
 #include <cmath>
 #include <cstring>
 
@@ -12,13 +13,14 @@ namespace {
 
 constexpr double huge = 1e300;
 
-// n slots of [rows, cols] with all tensors that an operation can need, and the same values as doubles.
+// Holds n slots of [rows, cols] with all tensors that an operation can need, and the same values as doubles.
 struct Matrices {
   int64_t n, rows, cols;
   std::vector<std::unique_ptr<Buffer>> weights, masters, gradients, first, second;
   std::vector<OptimizerSlot> slots;
 
-  // mode 0: fp32 weights; 1: bf16 weights with masters; 2: bf16 weights without masters, and bf16 states.
+  // `mode` is 0 for fp32 weights, 1 for bf16 weights with masters, and 2 for bf16 weights without masters and with bf16
+  // states.
   Matrices(int64_t n, int64_t rows, int64_t cols, int mode, DType gradient) : n(n), rows(rows), cols(cols) {
     const DType state = mode == 2 ? DType::bf16 : DType::f32;
     for (int64_t i = 0; i < n; ++i) {
@@ -67,7 +69,7 @@ class Optimizers : public testing::TestWithParam<std::tuple<int, DType>> {
   DType dtype() const { return std::get<1>(GetParam()); }
 };
 
-// Operations that change only the update.
+// Tests operations that change neither weights nor states.
 class Updates : public Ops {};
 
 // For each element, the sum of x * y over its row, its column or the matrix.

@@ -1,5 +1,5 @@
-// Optimizer operations on rows and columns of matrices, powers and products, steps that end on a sphere, eigenvectors,
-// orthogonal factors, and error messages.
+// Tests sums, factors, selection and sorting along the rows or columns of matrices. Also tests powers and products,
+// steps that end on a sphere, eigenvectors, orthogonal factors, and error messages.
 #include <algorithm>
 #include <cmath>
 #include <numeric>

@@ -1,6 +1,6 @@
-// Matrix products whose result is symmetric, against float64. In most tests the operands are independent random
-// matrices, so the exact product is not symmetric. The results then show that the upper triangle is a copy of the lower
-// triangle.
+// Compares matrix products that are computed as symmetric (Result::symmetric) with float64. In most tests the operands
+// are independent random matrices, so the exact product is not symmetric. The results then show that the upper triangle
+// is a copy of the lower triangle.
 #include <cmath>
 
 #include "suite.h"
@@ -38,7 +38,7 @@ class SymmetricProducts : public Ops {
 struct Case {
   int64_t batch, n, k;
 };
-// Small sizes in every orientation, around multiples of a tile. Then sizes that are computed in several strips, with an
+// `cases` has small sizes around multiples of a tile. `large_cases` has sizes that are computed in several strips, an
 // inner dimension that is summed in parts, and many small matrices.
 const Case cases[] = {{1, 1, 3}, {2, 2, 5}, {3, 17, 9}, {1, 63, 20}, {2, 65, 129}, {1, 127, 40}, {2, 129, 33}};
 const Case large_cases[] = {{1, 384, 9}, {2, 520, 7}, {1, 1100, 3}, {1, 70, 800}, {40, 12, 12}};
@@ -74,7 +74,7 @@ TEST_P(SymmetricProducts, InSeveralParts) {
   }
 }
 
-// x^T x, as in Newton-Schulz, without a batch dimension.
+// Newton-Schulz computes such products, x^T x. The tensors have no batch dimension.
 TEST_P(SymmetricProducts, OfAMatrixAndItself) {
   constexpr int64_t n = 129, k = 70;
   Buffer x(dtype(), {k, n}, 1), c(dtype(), {n, n});

@@ -6,8 +6,8 @@
 //
 // COMMAND: train, ranks, tokenize, eval, export, replace (an export over an older one) or sweep; all by default.
 // CALL: open, write, fsync, rename or remove.
-// Prints the number of kills and faults, and each loss: a wrong exit code, or a result that differs. Exit code 1 if
-// there was a loss.
+// Prints the number of kills and faults, and each loss. A loss is a wrong exit code, or a result that differs. The exit
+// code is 1 if there was a loss.
 #include <fmt/core.h>
 #include <signal.h>
 #include <sys/wait.h>

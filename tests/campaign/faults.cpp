@@ -1,5 +1,5 @@
-// A library that is preloaded into the program under test. It makes a system call fail, kills the process in that call,
-// or only counts the calls. Only calls for files under ROWAN_FAULT_DIR count.
+// This library is preloaded into the program under test. The library makes a system call fail, kills the process in
+// that call, or only counts the calls. Only calls for files under ROWAN_FAULT_DIR count.
 //
 //   ROWAN_FAULT=CALL:N:HOW   selects the N-th call (from 1) of the kind CALL: open, write, fsync, rename, remove or any
 //     HOW = kill             kills the process in this call

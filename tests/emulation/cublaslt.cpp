@@ -1,7 +1,7 @@
-// A stand-in for the cuBLASLt calls of kernels/cuda. Like cuBLASLt, it is column-major and sums in fp32. It returns an
-// error if a leading dimension is too small, if layouts do not match, if an operand is outside device memory, or if a
-// matrix is less aligned than declared. It also returns an error if the preferences allow split-k to round partial sums
-// to bf16.
+// Implements a stand-in for the cuBLASLt calls of kernels/cuda. Like cuBLASLt, the stand-in is column-major and sums in
+// fp32. A call returns an error if a leading dimension is too small, if layouts do not match, if an operand is outside
+// device memory, or if a matrix is less aligned than declared. A call also returns an error if the preferences allow
+// split-k to round partial sums to bf16.
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
@@ -85,8 +85,8 @@ struct Preference {
   uint32_t alignment[4], reductions;
 };
 
-// What an algorithm's opaque bytes contain: the shape and alignment for which the heuristic was called, and the number
-// of the algorithm. cublasLtMatmul refuses an algorithm that was chosen for another shape.
+// An algorithm's opaque bytes contain the shape and alignment for which the heuristic was called, and the number of the
+// algorithm. cublasLtMatmul refuses an algorithm that was chosen for another shape.
 struct Asked {
   uint64_t m, n, k;
   uint32_t alignment, algorithm;

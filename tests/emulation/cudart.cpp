@@ -1,8 +1,8 @@
-// A stand-in for the CUDA runtime. Kernels run immediately, except while a stream is recorded. A copy to pinned memory
-// arrives only when the host waits for it. After a copy from pinned memory, the host must wait before it changes this
-// memory. Device memory is one reserved range of addresses. An allocation is filled with NaN up to `filled_bytes`, and
-// poisoned for AddressSanitizer when it is freed. Device memory is inaccessible (PROT_NONE) unless a kernel, a copy or
-// a library call runs, so host code that dereferences a device pointer faults.
+// Implements a stand-in for the CUDA runtime. Kernels run immediately, except while a stream is recorded. A copy to
+// pinned memory arrives only when the host waits for it. After a copy from pinned memory, the host must wait before it
+// changes this memory. Device memory is one reserved range of addresses. An allocation is filled with NaN up to
+// `filled_bytes`, and poisoned for AddressSanitizer when it is freed. Device memory is inaccessible (PROT_NONE) unless
+// a kernel, a copy or a library call runs, so host code that dereferences a device pointer faults.
 #include <cuda_runtime.h>
 #include <sys/mman.h>
 
@@ -142,7 +142,7 @@ using Recording = std::vector<std::function<void()>>;
 Recording* recording = nullptr;
 bool spoilt = false;  // whether a call that is not allowed during a recording has ended the recording
 
-// For calls that this stand-in refuses while a stream is recorded. They end the recording.
+// CUDA calls that are not allowed during a recording call this function, which then ends the recording.
 cudaError_t outside_recordings() {
   if (!recording) return cudaSuccess;
   spoilt = true;

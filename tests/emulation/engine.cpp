@@ -1,4 +1,5 @@
-// Compiled without sanitizers in every build. It reports fibers and synchronization to the sanitizers through fiber.h.
+// Every build compiles this file without sanitizers. The engine reports fibers and synchronization to the sanitizers
+// through fiber.h.
 #include "engine.h"
 
 #include <algorithm>
@@ -23,8 +24,8 @@ struct AsyncCopy {
   int group;
 };
 
-// Where a thread waits. In a warp operation, `what` is the operation's name, and `line` is 0. At a barrier, `what` is
-// the file.
+// Says where a thread waits. In a warp operation, `what` is the operation's name, and `line` is 0. At a barrier, `what`
+// is the file.
 struct Place {
   const char* what = nullptr;
   int line = 0;

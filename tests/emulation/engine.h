@@ -34,7 +34,7 @@ void set_schedule(Schedule schedule, uint64_t seed = 1);
 // runs in every replay (cudart.cpp).
 cudaError_t queue(std::function<void()> work);
 
-// What a kernel can read about its own thread.
+// Holds what a kernel can read about its own thread.
 struct Thread {
   uint3 thread, block;
   dim3 block_dim, grid_dim;

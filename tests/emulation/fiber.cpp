@@ -1,4 +1,4 @@
-// Compiled without sanitizers in every build; see fiber.h.
+// Every build compiles this file without sanitizers, for the reason in fiber.h.
 #include "fiber.h"
 
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-// Fiber: code with its own stack that runs until it suspends itself or ends. Each emulated CUDA thread is a fiber.
+// A fiber runs code on its own stack until the code suspends itself or ends. Each emulated CUDA thread is a fiber.
 // Switches are reported to AddressSanitizer and ThreadSanitizer. The sanitizers' hooks are weak symbols, so one object
 // file serves all builds.
 #pragma once

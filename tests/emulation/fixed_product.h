@@ -1,4 +1,4 @@
-// A matrix product whose last bits show which algorithm computed it.
+// Computes a matrix product whose last bits show which algorithm computed the product.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// Supplies the parts of the CUDA language that g++ lacks. It is included before everything else (-include) when
-// CUDA sources are compiled for the CPU. It contains only a few functions, so code that uses others does not compile.
-// As on a GPU, atomics and shuffles do not order other memory accesses.
+// Supplies the parts of the CUDA language that g++ lacks. When CUDA sources are compiled for the CPU, this header is
+// included before everything else (-include). The header contains only a few functions, so code that uses others does
+// not compile. As on a GPU, atomics and shuffles do not order other memory accesses.
 #pragma once
 
 #define ROWAN_EMULATION 1

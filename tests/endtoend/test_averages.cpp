@@ -1,5 +1,6 @@
-// Averages of the weights in a run: they are evaluated, kept in checkpoints and used by commands, and have no effect on
-// training.
+// Tests the averages of the weights in a run. A run evaluates the averages and keeps them in checkpoints, and commands
+// can use them. The averages must not affect training. A continued run must have the same averages. Also tests
+// mistakes.
 #include "base/error.h"
 #include "base/safetensors.h"
 #include "train_command.h"

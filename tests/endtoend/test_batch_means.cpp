@@ -1,5 +1,5 @@
-// The loss of GaLore's evaluation, in training and in `rowan eval`, against a direct implementation. Also mistakes
-// in `data.batch_means`.
+// Compares the loss of GaLore's evaluation, in training and in `rowan eval`, with a direct implementation. Also tests
+// mistakes in `data.batch_means`.
 #include <cmath>
 
 #include "base/random.h"

@@ -1,4 +1,5 @@
-// README's table of how a run continues, and configs with an earlier spelling.
+// Tests the ways to continue a run that a table of README.md lists. Also tests configs with the spelling of an earlier
+// version.
 #include "train_command.h"
 
 namespace rowan {

@@ -1,4 +1,4 @@
-// Environment variables, limits of the process, and control characters in names.
+// Tests environment variables, limits of the process, and control characters in names.
 #include "train_command.h"
 
 namespace rowan {

@@ -1,5 +1,5 @@
-// What a run reports: learning rates, times and norms in its rows, and a trace. Also parts of what `rowan plan` prints,
-// and that lines fit a terminal.
+// Tests the learning rates, times, norms and telemetry in the rows of a run, and the trace of a run. Also tests parts
+// of what `rowan plan` prints, and that lines fit a terminal.
 #include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
-// Shards, tokenizer and weights of a run must match: checks of `rowan train`, `eval` and `generate`.
+// Tests that `rowan train`, `eval` and `generate` refuse shards, a tokenizer or weights that do not match the others.
+// Also tests shards that are given twice.
 #include <cmath>
 
 #include "base/json.h"

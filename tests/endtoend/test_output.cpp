@@ -1,4 +1,5 @@
-// Output that cannot be written: progress may be lost, a result must not be.
+// Tests where output goes, and output that cannot be written. Lost progress must not change a run, but a lost result
+// must be an error.
 #include "paths.h"
 #include "train_command.h"
 

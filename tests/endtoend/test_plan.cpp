@@ -1,4 +1,5 @@
-// What `rowan plan` prints about a step on a GPU, and sizes that `rowan plan`, `train` and `bench` refuse.
+// Tests what `rowan plan` prints about a step on a GPU. Also tests which sizes `rowan plan`, `train` and `bench`
+// refuse, and that TF32 needs a GPU.
 #include <gtest/gtest.h>
 
 #include "train_command.h"

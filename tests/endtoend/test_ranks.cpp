@@ -1,5 +1,6 @@
-// `mpirun rowan train`: a checkpoint of four ranks continues on other numbers of ranks. If a rank dies or hangs, the
-// other ranks end. Also stops, scripts/resume.sh, given weights, and mistakes.
+// Tests `mpirun rowan train`. A checkpoint of four ranks must continue on other numbers of ranks. If a rank dies or
+// hangs, the other ranks must end. Also tests stop signals, scripts/resume.sh, given weights, batch means, ranks that
+// differ, and mistakes.
 #ifdef ROWAN_MPI
 
 #include <signal.h>

@@ -1,4 +1,4 @@
-// The get.sh scripts of four corpora in data/, run without network on real samples.
+// Runs the get.sh scripts of four corpora in data/ on real samples, without a network.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 

@@ -1,4 +1,4 @@
-// rowan generate, eval, export, compare, inspect and bench from the command line.
+// Tests `rowan generate`, `eval`, `export`, `compare`, `inspect` and `bench` from the command line.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 

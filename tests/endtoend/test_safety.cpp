@@ -1,5 +1,6 @@
-// What a run must survive: signals, a second start, another config, ruined weights, data that shrinks. Also which
-// checkpoints a run keeps, when it ends, and that a long run needs no more memory.
+// Tests that a run survives signals, kills, a second start, another config, ruined weights, and data that shrinks. Also
+// tests which checkpoints a run keeps, when a run ends, how starts are recorded, and schedules that are shortened. A
+// long run must not need more and more memory or files.
 #include <signal.h>
 
 #include <fstream>

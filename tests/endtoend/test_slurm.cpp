@@ -1,5 +1,5 @@
-// Runs started by Slurm, with and without MPI. The folder slurm/ holds replacements for Slurm's commands, which run on
-// one machine.
+// Tests runs that Slurm starts, with and without MPI. The folder slurm/ has replacements for Slurm's commands. The
+// replacements run on one machine.
 #include <signal.h>
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// A stop signal soon ends eval, bench and the start of train. What `rowan train` saves before it ends is tested in
-// test_safety.cpp.
+// A stop signal soon ends eval, bench, the start of train, and an evaluation on HellaSwag. test_safety.cpp tests what
+// `rowan train` saves before it ends.
 #include <signal.h>
 
 #include "train_command.h"

@@ -1,4 +1,5 @@
-// rowan sweep, also killed at random, with failing runs and with mistakes; compare and report on the folder of a sweep.
+// Tests `rowan sweep` with kills at random moments, with runs that fail or diverge, with scripts for Slurm, and with
+// mistakes. Also tests `rowan compare` and `rowan report` on the folder of a sweep.
 #include <signal.h>
 
 #include <cmath>

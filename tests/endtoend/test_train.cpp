@@ -1,5 +1,5 @@
-// rowan train from the command line: the quickstart, evaluations, resuming, stopping, killing, given weights, mistakes,
-// and the plan of a run.
+// Tests `rowan train` from the command line. The tests cover the quickstart, evaluations, resuming, stopping, killing,
+// skipped updates, micro-batches, recomputation, given weights, damaged files, mistakes, and the plan of a run.
 #include <signal.h>
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// Full disks, a second process in the same folder, text from a pipe, inconsistent state files.
+// Tests full disks, a second process in the same folder, text from a pipe, and inconsistent state files.
 #include <signal.h>
 
 #include <fstream>

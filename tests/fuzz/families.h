@@ -1,5 +1,5 @@
-// The fuzzed families of inputs. The mutation tests (plain builds, about a second each) and the libFuzzer programs
-// (clang) call the same entry points.
+// Declares the fuzzed families of inputs. The mutation tests (plain builds, about a second each) and the libFuzzer
+// programs (clang) call the same entry points.
 #pragma once
 
 #include <functional>

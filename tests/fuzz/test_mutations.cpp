@@ -1,5 +1,5 @@
-// Mutations of well-formed inputs of every family: each mutation ends with an Error or a result. ROWAN_FUZZ_SECONDS
-// (default 1) sets the length of each test.
+// Mutates well-formed inputs of every family. Each mutated input must give an Error or a result. Also damages gzip
+// streams. ROWAN_FUZZ_SECONDS (default 1) sets the length of each test.
 #include <gtest/gtest.h>
 
 #include <chrono>

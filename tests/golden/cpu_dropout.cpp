@@ -1,6 +1,6 @@
-// Dropout in whole models. Compares mean losses and gradients of many draws with golden files, and checks the slope of
-// the loss. Masks of a sample must not depend on the micro-batch or on recomputation. Nothing is dropped in an
-// evaluation.
+// Tests dropout in whole models. The tests compare mean losses and mean gradients of many draws with golden files, and
+// check the slope of the loss. The masks of a sample must not depend on the micro-batch or on recomputation. An
+// evaluation must drop nothing.
 #include <gtest/gtest.h>
 
 #include <cmath>

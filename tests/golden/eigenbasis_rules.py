@@ -1,4 +1,5 @@
-"""The update rules with eigenbases, SOAP-Muon and Shampoo, in float64. optimizer_rules.py has the other rules."""
+"""Computes the update rules with eigenbases, SOAP-Muon and Shampoo, in float64. optimizer_rules.py has the other rules.
+"""
 import math
 
 from optimizer_rules import Ema, SETS, decayed, each, keller, newton_schulz, norm, product, transpose, zeros

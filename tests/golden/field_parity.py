@@ -15,7 +15,7 @@ BUILD is a build folder with golden_tests. PROGRAMS is a folder with checkouts o
 
 Missing programs are left out and named. The programs run in float64, without their casts to narrower types and without
 compilation. Rowan runs in fp32, in golden_tests. For each recipe, the script prints the largest difference of a weight,
-divided by the largest weight. Needs torch; not part of `make test`.
+divided by the largest weight. The script needs torch. `make test` does not run the script.
 """
 import ast
 import contextlib

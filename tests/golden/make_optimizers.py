@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes data/optimizers.{json,safetensors}: small cases of the update rules, computed in float64 by optimizer_rules.py
-and eigenbasis_rules.py.
+"""Writes small cases of the update rules to data/optimizers.{json,safetensors}. optimizer_rules.py and
+eigenbasis_rules.py compute the cases in float64.
 
-Uses only the standard library and no code of Rowan. Layout and names are those of the larger set in $ROWAN_GOLDEN:
-<case>/w0 [out, in], <case>/grads and <case>/w [steps, out, in]. optimizers.json has the hyperparameters.
+The script uses only the standard library and no code of Rowan. The layout and the names are those of the larger set in
+$ROWAN_GOLDEN: <case>/w0 [out, in], <case>/grads and <case>/w [steps, out, in]. optimizers.json has the hyperparameters.
 """
 import json
 import pathlib

@@ -1,6 +1,6 @@
-"""The update rules of optimizers in float64, written from their formulas. Each function maps (w, gradients,
-hyperparameters) to the weights after each step. Matrices are lists of rows. Uses only the standard library and no code
-of Rowan.
+"""Computes the update rules of optimizers in float64. The rules are written from their formulas. Each function maps (w,
+gradients, hyperparameters) to the weights after each step. Matrices are lists of rows. The file uses only the standard
+library and no code of Rowan.
 """
 import math
 import struct

@@ -1,5 +1,5 @@
-// The transformers of configs/README.md as a plain float64 program. Model and kernels are compared with it in many
-// combinations of switches.
+// Computes the transformers of configs/README.md in plain float64 loops. test_switches.cpp compares the model and the
+// kernels with this program in many combinations of switches.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,8 @@ namespace rowan {
 
 using Doubles = std::vector<double>;
 
-// Settings beside the config: the length of rows, documents of packed rows, z-loss, and the seed and samples of
-// dropout.
+// Holds settings that are not in the config: the length of rows, documents of packed rows, z-loss, and the seed and
+// samples of dropout.
 struct PlainPass {
   int64_t seq = 1;
   std::optional<DocumentOptions> documents = {};

@@ -1,4 +1,4 @@
-// Losses and gradients of whole models in fp32 and bf16, and logits in fp32, against golden files. Recomputed
+// Compares losses and gradients of whole models in fp32 and bf16, and logits in fp32, with golden files. Recomputed
 // activations must give the same bits.
 #include <fmt/format.h>
 #include <gtest/gtest.h>

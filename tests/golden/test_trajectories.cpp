@@ -1,4 +1,5 @@
-// Whole training runs against golden files: the trainer with its data, schedule, clipping and optimizer.
+// Compares whole training runs with golden files. The runs use the trainer with its data, schedule, clipping and
+// optimizer.
 #include <gtest/gtest.h>
 
 #include <cmath>

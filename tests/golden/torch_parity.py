@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Compares torch's own AdamW and Muon with the golden rules on random cases. Needs torch (Muon: 2.9 or later).
+"""Compares torch's own AdamW and Muon with the golden rules on random cases. Muon needs torch 2.9 or later.
 
     python3 tests/golden/torch_parity.py [CASES]
 
 torch runs in float64 and is compared with optimizer_rules.py, with which the golden tests compare Rowan. torch's Muon
-orthogonalizes in bfloat16 for every dtype of the weights, so its tolerance is that of bfloat16. Not part of `make
-test`.
+orthogonalizes in bfloat16 for every dtype of the weights, so the tolerance for Muon is that of bfloat16. `make test`
+does not run this script.
 """
 import random
 import sys

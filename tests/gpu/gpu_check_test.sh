@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests scripts/gpu_check.sh without a GPU, with fake versions of nvidia-smi and of the programs that the script runs.
-# Tests the order of the script's parts, its time budget, its results if it is killed during one of its parts, its
+# The test checks the order of the script's parts, the time budget, the results after a kill during a part, the
 # fallbacks, and wrong options.
 set -euo pipefail
 source=$(cd "$(dirname "$0")/../.." && pwd)

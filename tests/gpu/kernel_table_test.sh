@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Tests scripts/kernel_table.sh with a fake nvcc and a fake nvdisasm. The check passes if the table is unchanged or has fewer spills, and
-# compares nothing under another release of nvcc. It fails for more spills or registers, for a new kernel, and for a
-# kernel that is missing. --loops counts the instructions of loops. The script refuses an unknown option.
+# Tests scripts/kernel_table.sh with a fake nvcc and a fake nvdisasm. --check must pass if the table is unchanged or if
+# there are fewer spills, and must fail for more spills or registers, for a new kernel, and for a kernel that is missing.
+# Under another release of nvcc, --check must compare nothing. --loops must count the instructions of loops. The script
+# must refuse an unknown option.
 set -euo pipefail
 source=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$(mktemp -d)

@@ -1,5 +1,5 @@
-// Runs the tests on every rank. Rank 0 prints everything, the others only their failures. A failure on any rank makes
-// all ranks fail.
+// Runs the tests on every rank. Rank 0 prints everything. The other ranks print only their failures. A failure on any
+// rank makes all ranks fail.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// The communicator and the backend of a multi-rank test program. main() creates both, and all tests share them. The
-// same tests run with the CPU backend and with the CUDA backend, emulated or on GPUs.
+// Declares the communicator and the backend of a multi-rank test program. main() creates both, and all tests share
+// them. The same tests run with the CPU backend and with the CUDA backend, emulated or on GPUs.
 #pragma once
 
 #include "comm/communicator.h"

@@ -1,4 +1,5 @@
-// Reductions, broadcasts, gathers and traffic of a communicator, and agreement of the ranks on errors and configs.
+// Tests reductions, broadcasts and gathers of a communicator, and the counts of sent bytes. Also tests that an error of
+// one rank becomes the error of all ranks, and that a rank with another config is named.
 #include <gtest/gtest.h>
 
 #include <memory>

@@ -208,8 +208,9 @@ TEST(Dropout, IsThatOfOneProcess) {
   EXPECT_LT(difference(many, Reference{{}, shares_of(one)}), 1e-4);
 }
 
-// A step with one micro-step sends each gradient to its owner and each weight to all ranks, or sums the gradients on
-// all ranks. Except under `weights`, the only other message has the totals.
+// A step of one micro-step sends each gradient to its owner and each weight to all ranks, or sums the gradients on all
+// ranks. Under ShardMode::weights, a step sends more, because the weights of the layers are gathered again for the
+// backward pass. Under every setting, one control message a step carries the loss and the gradient's sum of squares.
 TEST_P(Training, SendsTheBytesOfOneAllReduce) {
   const auto& [recipe, shard] = GetParam();
   const int n = ranks().size();

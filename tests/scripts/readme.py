@@ -4,10 +4,10 @@
   readme.py ROWAN
 
 Makes a folder with links to the files that the pages name, or with copies of these files. Runs there, in order, every
-line of every command block (```sh, or ``` alone). build/rowan is a stand-in that cuts training to a few steps. mpirun is a
-stand-in that allows any number of processes. A ```text block after the commands shows their output: for each
-line of the block, one line of the output must contain its words in the same order. Commands that build, download or
-need a cluster, and lines with patterns such as CONFIG, are not run, but the files that they name must exist.
+line of every command block (```sh, or ``` alone). build/rowan is a stand-in that cuts training to a few steps. mpirun
+is a stand-in that allows any number of processes. A ```text block after the commands shows their output. For each line
+of the block, one line of the output must contain the words of the line in the same order. Commands that build, download
+or need a cluster, and lines with patterns such as CONFIG, are not run, but the files that they name must exist.
 """
 import os
 import pathlib

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Tests scripts/wandb_sync.py with the real package, offline: its log must have the rows of metrics.jsonl.
+"""Tests scripts/wandb_sync.py offline with the real package wandb. The log must have the rows of metrics.jsonl.
 
-    python3 tests/scripts/test_wandb_sync.py        # needs `pip install wandb`; no network, not part of `make test`
+    python3 tests/scripts/test_wandb_sync.py
+
+The test needs `pip install wandb`, but no network. `make test` does not run this test.
 """
 import json
 import os

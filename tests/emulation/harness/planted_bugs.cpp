@@ -1,6 +1,6 @@
-// One kernel for each class of bug. Each kernel runs correctly or with its bug. The emulation or a sanitizer must
-// detect the bug, and must not report the correct kernel. tests/emulation/CMakeLists.txt lists the bugs that each build
-// must detect.
+// This program has one kernel for each class of bug. Each kernel runs correctly or with its bug. The emulation or a
+// sanitizer must detect the bug, and must not report the correct kernel. tests/emulation/CMakeLists.txt lists the bugs
+// that each build must detect.
 // Usage: planted_bugs NAME [planted]. With `planted`, the kernel runs with its bug.
 #include <cstdio>
 #include <cstring>

@@ -1,6 +1,6 @@
-// Tests a training step on the CUDA backend, with the stand-ins for the CUDA runtime and cuBLASLt: how often the host
-// waits, how much is allocated, and that replayed graphs give the same results. Also tests products without epilogues
-// and in TF32, the planned scratch memory, and messages.
+// Tests training steps on the CUDA backend, with the stand-ins for the CUDA runtime and cuBLASLt. After the first step,
+// a step must wait once and allocate nothing. Replayed graphs must give the same results. Also tests products without
+// epilogues, products in TF32, the planned scratch memory, and error messages.
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 

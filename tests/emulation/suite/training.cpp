@@ -1,5 +1,5 @@
-// Tiny training runs on CUDA kernels, compared with the same runs on the CPU. The runs accumulate gradients, clip
-// them, validate, and continue from a checkpoint with the same bits.
+// Compares tiny training runs on CUDA kernels with the same runs on the CPU. The runs accumulate gradients, clip them,
+// and validate. A run that is repeated or continues from a checkpoint must give the same bits.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 

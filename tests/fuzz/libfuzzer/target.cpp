@@ -1,4 +1,5 @@
-// The libFuzzer program of the family ROWAN_FUZZ_FAMILY. It fills an empty corpus folder with the family's seeds.
+// This libFuzzer program fuzzes the family ROWAN_FUZZ_FAMILY. The program fills an empty corpus folder with the
+// family's seeds.
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>

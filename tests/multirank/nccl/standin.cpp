@@ -1,7 +1,7 @@
-// A stand-in for the NCCL calls of src/comm/nccl_communicator.cpp, over POSIX shared memory, for processes of one
-// machine with emulated device memory. Reductions, broadcasts and gathers are compared across ranks (operation, type,
-// count, root, order). A mismatch, which would hang or corrupt data on GPUs, is an error here, and so is a missing
-// rank. Sums are computed in rank order in fp32.
+// Implements a stand-in for the NCCL calls of src/comm/nccl_communicator.cpp. The ranks are processes of one machine
+// with emulated device memory, and communicate through POSIX shared memory. The stand-in compares reductions,
+// broadcasts and gathers across ranks (operation, type, count, root, order). A mismatch, which would hang or corrupt
+// data on GPUs, is an error here. A missing rank is an error too. Sums are computed in rank order in fp32.
 #include <fcntl.h>
 #include <nccl.h>
 #include <sys/mman.h>

@@ -1,5 +1,6 @@
-// The stand-in detects what would hang or corrupt data on GPUs: ranks that disagree about a call, missing ranks, and
-// host memory. The Watchdog tests check what happens when a rank hangs or is gone.
+// Tests that the stand-in for NCCL refuses what would hang or corrupt data on GPUs: calls on which ranks disagree,
+// calls that a rank does not make, and host memory. The stand-in also refuses sums of integers. The Watchdog tests
+// check what happens when a rank hangs or is gone.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 #include <nccl.h>

@@ -1,4 +1,4 @@
-// Frequencies of the tokens that `rowan bench` trains on.
+// Tests the frequencies of the tokens that `rowan bench` trains on.
 #include <gtest/gtest.h>
 
 #include <cmath>

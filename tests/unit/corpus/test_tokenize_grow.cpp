@@ -1,4 +1,4 @@
-// Adding inputs to a folder of finished shards.
+// Tests that inputs can be added to a folder of finished shards.
 #include <gtest/gtest.h>
 
 #include "base/json.h"

@@ -1,4 +1,4 @@
-// Runs tokenize() and reads what it leaves in a folder.
+// Runs tokenize() and reads the files that tokenize() leaves in a folder.
 #pragma once
 
 #include <filesystem>

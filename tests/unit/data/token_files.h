@@ -1,4 +1,4 @@
-// A test fixture with token files in a folder of its own, and checks of expected errors.
+// Supplies a fixture that writes token files to a folder of its own, and checks of expected errors.
 #pragma once
 
 #include <gtest/gtest.h>

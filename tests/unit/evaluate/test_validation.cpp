@@ -126,8 +126,9 @@ std::vector<Tokens> golden_ids(const std::filesystem::path& path) {
   return documents;
 }
 
-// The rule of the C4 papers. A document of more than 256 ids becomes its first 255 ids and the end token 1. A document
-// of fewer than 256 ids is padded with 0. The target at position t is the id at position t + 1; padding is no target.
+// The C4 papers use this rule. A document of more than 256 ids becomes its first 255 ids and the end token 1. A
+// document of fewer than 256 ids is padded with 0. The target at position t is the id at position t + 1. Padding is no
+// target.
 TEST_F(Validation, DocumentsAreThoseOfTheC4Papers) {
   ROWAN_SHARED_OR_SKIP(path, "corpora/goldens/t5_hf_tokenizers0232_with_eos_c4_demo_300docs.ids.gz");
   const std::vector<Tokens> documents = golden_ids(path);

@@ -1,4 +1,5 @@
-// The CPU levels: the functions of a level stay out of the rest of the program, and ROWAN_ISA selects a level.
+// Tests the CPU levels. The functions of a level must stay out of the rest of the program. ROWAN_ISA must select a
+// level.
 #include <cstdlib>
 #include <optional>
 

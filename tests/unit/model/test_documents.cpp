@@ -1,5 +1,5 @@
-// Attention within documents: a packed row gives the same results as its documents one by one. Also the memory that
-// long rows take.
+// Tests attention within documents. A packed row must give the same results as its documents one by one. Recomputed
+// activations must give the same bits. Also tests the memory that long rows take.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// Model configs: published files, refused values, rotary positions, initialization, chunks of logits, counts of
-// parameters and FLOPs.
+// Tests which model configs are read as published and which are refused. Also tests rotary positions, initialization,
+// chunks of logits, and counts of parameters and FLOPs.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -49,7 +49,7 @@ TEST_P(PublishedSizes, AreMatchedExactly) {
   }
 }
 
-// The configs of GaLore (llama_*), RMNP (llama_350m_rmnp), SmolLM2, GPT-2 and modded-nanogpt's Track 3.
+// These are the configs of GaLore (llama_*), RMNP (llama_350m_rmnp), SmolLM2, GPT-2 and modded-nanogpt's Track 3.
 INSTANTIATE_TEST_SUITE_P(
     Models, PublishedSizes,
     testing::Values(Published{"llama_60m", 58'073'600, 25'296'896}, Published{"llama_130m", 134'105'856, 84'934'656},

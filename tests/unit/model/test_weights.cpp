@@ -1,5 +1,5 @@
-// Weights from files: an export has the same bits when it is read back, published files are read in all their layouts,
-// and errors name what does not match.
+// Tests weights from files. An export must have the same bits when it is read back. Published files must be read in all
+// their layouts. Errors must name what does not match.
 #include <gtest/gtest.h>
 
 #include <cstring>

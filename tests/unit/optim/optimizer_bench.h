@@ -1,4 +1,5 @@
-// A small set of parameters with an optimizer on them, and functions of small matrices, for tests.
+// For tests, the class Trained runs an optimizer on a small set of parameters. Further functions compute eigenvalues
+// and singular values of small matrices.
 #pragma once
 
 #include <cmath>

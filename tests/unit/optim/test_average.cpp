@@ -1,4 +1,5 @@
-// Averages of the weights (optim/average.h) against their formulas.
+// Compares averages of the weights (optim/average.h) with their formulas. Also tests that an average can take the place
+// of the weights, and that a tail average starts again in a longer run.
 #include <gtest/gtest.h>
 
 #include "kernels/backend.h"
@@ -10,7 +11,7 @@ namespace {
 
 constexpr int64_t size = 35;
 
-// Weights of one parameter, with or without masters, that a test sets.
+// Holds the weights of one parameter, with or without masters. A test sets the weights.
 struct Weights {
   std::unique_ptr<Backend> backend = make_cpu_backend(1);
   ParameterTable table;

@@ -1,4 +1,4 @@
-// Properties of single recipes, and properties that every recipe must have.
+// Tests properties of single recipes, and properties that every recipe must have.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -309,7 +309,7 @@ TEST(GradScale, IsTheClippingCoefficient) {
   }
 }
 
-// A 4 x 3 matrix after three steps. The expected weights are from the formulas of the released code.
+// Compares a 4 x 3 matrix after three steps with weights from the formulas of the released code.
 TEST(Namo, CheckVector) {
   const std::map<std::string, Floats> expected = {
       {"namo",

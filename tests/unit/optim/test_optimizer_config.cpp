@@ -1,4 +1,5 @@
-// The "optimizer" and "schedule" sections: refused values, variants, routing of parameters, and schedules.
+// Tests the sections "optimizer" and "schedule" of a config. The tests cover refused values, variants, the routing of
+// parameters, and schedules.
 #include <gtest/gtest.h>
 
 #include <sstream>
@@ -88,7 +89,7 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
 }
 
-// Settings in which the rules that the papers print differ from the authors' code.
+// In these settings, the rules that the papers print differ from the authors' code.
 TEST(OptimizerConfig, VariantsOfThePapers) {
   const std::vector<std::pair<std::string, std::string>> expected = {
       {"rmnp", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.0, "form": "ema"})"},
@@ -334,7 +335,7 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
 }
 
-// Schedules that are longer than the run, and schedules with `from_step`.
+// Tests schedules that are longer than the run, and schedules with `from_step`.
 TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   Schedule s = schedule(R"({"warmup_steps": 51})", 50);
   EXPECT_EQ(s.warmup_steps, 5);

@@ -1,4 +1,5 @@
-// The properties that stages declare, blocks of matrices, and settings that change during a run or with the width.
+// Tests the properties that stages declare, blocks of matrices, and settings that change during a run or with the
+// width.
 #include <gtest/gtest.h>
 
 #include <functional>

@@ -1,4 +1,4 @@
-// The optimizers' telemetry against the definitions of its metrics.
+// Compares the telemetry of optimizers with the definitions of the metrics. Telemetry must not change the weights.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -17,7 +17,7 @@ TEST(Statistics, MeanAndDeviationOfASample) {
   EXPECT_EQ(spread_of({}).count, 0);
 }
 
-// Values from two-sided tables of Student's t distribution.
+// The expected values are from two-sided tables of Student's t distribution.
 TEST(Statistics, QuantilesAreThoseOfTheTables) {
   EXPECT_NEAR(student_quantile(0.95, 1), 12.706, 5e-4);
   EXPECT_NEAR(student_quantile(0.95, 2), 4.303, 5e-4);

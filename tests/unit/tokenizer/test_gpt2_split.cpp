@@ -1,4 +1,4 @@
-// The hand-written splitter against the published regular expression, run by PCRE2.
+// Compares the hand-written splitter with the published regular expression, which PCRE2 runs.
 #include <gtest/gtest.h>
 
 #include <fstream>

@@ -113,7 +113,7 @@ TEST(HuggingFace, AnotherEndTokenIsAnotherTokenizer) {
   EXPECT_EQ(in_text->token_bytes(261), 0) << "the end of a document is no text";
 }
 
-// A shorter form of LLaMA 3's pattern, after a step that splits off every single digit.
+// The pattern is a shorter form of LLaMA 3's pattern. A step before the pattern splits off every single digit.
 TEST(HuggingFace, PatternsDivideTheText) {
   TemporaryFolder folder;
   const std::string split = R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},
@@ -206,7 +206,8 @@ TEST(HuggingFace, UnigramAddsUpInDoublePrecision) {
   EXPECT_EQ(ids(unigram(rare, false), "abxy"), (Ids{2, 3, 0}));
 }
 
-// The name of the unknown token is no text, whether or not the token is an added token.
+// The unknown token stands for zero bytes of text, although the name <unk> has five bytes. In both models <unk>
+// is not an added token.
 TEST(HuggingFace, UnknownTokensHaveNoBytes) {
   TemporaryFolder folder;
   auto bytes_of = [&](const std::string& json, const std::string& text) {

@@ -1,5 +1,5 @@
-// configs/README.md lists every config key. Also resolved configs, messages about missing keys, ranges of integers, and
-// the text about evaluations.
+// Tests that configs/README.md lists every config key. Also tests resolved configs, messages about missing keys, ranges
+// of integers, and the text about evaluations.
 #include <gtest/gtest.h>
 
 #include <filesystem>

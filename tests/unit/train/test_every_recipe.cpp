@@ -1,5 +1,5 @@
-// What a run needs from every recipe: a run that continues from a checkpoint gives the same bits as one that was not
-// stopped, and telemetry does not change the weights.
+// Tests what a run needs from every recipe. A run that continues from a checkpoint must give the same bits as a run
+// that was not stopped. Telemetry must not change the weights.
 #include <gtest/gtest.h>
 
 #include <cmath>

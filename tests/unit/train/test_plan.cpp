@@ -1,4 +1,5 @@
-// What `rowan plan` computes for many ranks, and the workspace that it counts for a GPU.
+// Tests the memory, the work and the traffic that `rowan plan` computes for many ranks. Also tests the workspace that
+// `rowan plan` counts for a GPU.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
-// The memory that `rowan plan` predicts, compared with the memory that training with each recipe takes on this machine.
-// Also the scratch memory of two operations.
+// Compares the memory that `rowan plan` predicts with the memory that training with each recipe takes on this machine.
+// Also tests the scratch memory that the plan counts for two operations.
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <sys/wait.h>

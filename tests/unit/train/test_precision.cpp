@@ -1,4 +1,4 @@
-// The precisions to which the default, "precision": "auto", resolves.
+// Tests to which precision the default, "precision": "auto", resolves. A stated precision must stay.
 #include <gtest/gtest.h>
 
 #include "base/json.h"

@@ -1,4 +1,5 @@
-// Profile: where and when the trace is written.
+// Tests that Profile refuses a trace that cannot be written, and warns if writing fails later. If no step was made,
+// Profile must leave no file.
 #include <gtest/gtest.h>
 
 #include "base/error.h"

@@ -1,5 +1,5 @@
-// The time budget of a step (`rowan plan --device`): compared with one computed by hand for an H200, for several ranks,
-// and in fp32. Also the profiles of devices.
+// Tests the time budget of a step (`rowan plan --device`). One test compares budgets with budgets that were computed by
+// hand for an H200. Other tests cover several micro-steps, several ranks, fp32, and the profiles of devices.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -32,7 +32,7 @@ double milliseconds(const StepBudget& budget, const std::function<bool(const Ker
   return sum;
 }
 
-// A model, its batch, and milliseconds per step for each kind of kernel; 0 if the model has no such kernel.
+// Holds a model, a batch, and milliseconds per step for each kind of kernel. 0 means that the model has no such kernel.
 struct HandBudget {
   const char* model;
   int64_t sequences, length;
