@@ -59,7 +59,8 @@ class Backend {
 
   // "cpu", "cuda" or "dry".
   virtual std::string name() const = 0;
-  // A description for people to read. It contains a CPU's model, threads and instruction set, or a GPU's name.
+  // A description of a CPU's model, threads and instruction set, or of a GPU's name and memory. It is the same in every
+  // process that uses this device in this way.
   virtual std::string describe() const = 0;
   // Whether matrix products of this dtype are fast on this device. The trainer warns if products of its compute dtype
   // are slow.

@@ -123,9 +123,11 @@ struct SecondMomentRule {
   float grad_scale = 1;
 };
 
-// x = factor * max(x + shift, floor)^exponent, at most 3e38, or 0 if the maximum is not positive.
+// x = factor * max(x + shift, floor)^exponent, at most 3e38, or 0 if the maximum is not positive. If `odd`, the rule is
+// applied to |x + shift|, and the result gets the sign of x + shift.
 struct PowerRule {
   float factor = 1, floor = 0, exponent = 1, shift = 0;
+  bool odd = false;
 };
 
 // A step along u that ends on the sphere of radius r, for each row or matrix w. The inputs are ww = |w|^2, uu = |u|^2

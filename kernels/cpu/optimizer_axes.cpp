@@ -88,9 +88,10 @@ void CpuBackend::do_scale_along(Tensor update, Tensor factors, Along along) {
 void CpuBackend::do_power(Tensor x, const PowerRule& rule) {
   float* values = x.as<float>();
   for (int64_t i = 0; i < x.numel(); ++i) {
-    const double base = std::max(double{values[i]} + rule.shift, double{rule.floor});
-    const double result = base > 0 ? rule.factor * std::pow(base, double{rule.exponent}) : 0.0;
-    values[i] = static_cast<float>(std::min(result, 3e38));
+    const double shifted = double{values[i]} + rule.shift;
+    const double base = std::max(rule.odd ? std::abs(shifted) : shifted, double{rule.floor});
+    const double result = std::min(base > 0 ? rule.factor * std::pow(base, double{rule.exponent}) : 0.0, 3e38);
+    values[i] = static_cast<float>(rule.odd ? std::copysign(result, shifted) : result);
   }
 }
 

@@ -71,8 +71,8 @@ CudaBackend::CudaBackend(int index, AttentionKernels attention) : index_(index) 
   records_ = records_asked_for();
   size_t free_bytes, total_bytes;
   check(cudaMemGetInfo(&free_bytes, &total_bytes));
-  description_ = fmt::format("GPU {}: {} (compute capability {}.{}), {} of {} free", index, properties.name,
-                             properties.major, properties.minor, gigabytes(free_bytes), gigabytes(total_bytes));
+  description_ = fmt::format("GPU {}: {} (compute capability {}.{}), {}", index, properties.name, properties.major,
+                             properties.minor, gigabytes(total_bytes));
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   for (Staging& staging : staging_) {
     check(cudaMallocHost(&staging.memory, staging_bytes));

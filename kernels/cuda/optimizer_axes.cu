@@ -61,9 +61,9 @@ __global__ void scale_along_kernel(const __grid_constant__ SlotList list, Along 
 
 __global__ void power_kernel(float* x, int64_t count, PowerRule rule) {
   for (int64_t i = thread_index(); i < count; i += thread_count()) {
-    double base = fmax(double{x[i]} + rule.shift, double{rule.floor});
-    double result = base > 0.0 ? rule.factor * pow(base, double{rule.exponent}) : 0.0;
-    x[i] = static_cast<float>(fmin(result, 3e38));
+    double shifted = double{x[i]} + rule.shift, base = fmax(rule.odd ? fabs(shifted) : shifted, double{rule.floor});
+    double result = fmin(base > 0.0 ? rule.factor * pow(base, double{rule.exponent}) : 0.0, 3e38);
+    x[i] = static_cast<float>(rule.odd ? copysign(result, shifted) : result);
   }
 }
 

@@ -42,8 +42,9 @@ ncclDataType_t type_of(DType dtype) {
 }
 
 // In gather(), each rank first sends a block of block_bytes: the length of its message, and up to short_bytes of the
-// message. If the message of a rank is longer, a second all-gather sends all messages whole.
-constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
+// message. If the message of a rank is longer, further all-gathers send all messages, up to round_bytes of each at a
+// time. This bounds the GPU memory that a checkpoint takes.
+constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t), round_bytes = size_t{16} << 20;
 // A rank looks for pings only after it has waited this long. At the end of a run, one rank closes its TCP connection
 // before the others. A rank that looked for pings at that moment would report a lost rank.
 constexpr double answer_seconds = 0.5;
@@ -144,15 +145,19 @@ class NcclCommunicator : public Communicator {
       std::memcpy(&lengths[r], blocks.data() + r * block_bytes, sizeof(uint64_t));
       longest = std::max(longest, lengths[r]);
     }
-    size_t stride = block_bytes, begin = sizeof(uint64_t);
-    if (longest > short_bytes) {
-      stride = (longest + 3) / 4 * 4, begin = 0;
-      std::string padded = mine;
-      padded.resize(stride);
-      blocks = gather_equal(padded);
+    std::vector<std::string> result(size());
+    if (longest <= short_bytes) {
+      for (int r = 0; r < size(); ++r) result[r] = blocks.substr(r * block_bytes + sizeof(uint64_t), lengths[r]);
+      return result;
     }
-    std::vector<std::string> result;
-    for (int r = 0; r < size(); ++r) result.push_back(blocks.substr(r * stride + begin, lengths[r]));
+    for (size_t begin = 0; begin < longest; begin += round_bytes) {
+      const size_t count = std::min(round_bytes, (longest - begin + 3) / 4 * 4);
+      std::string part = mine.substr(std::min(begin, mine.size()), count);
+      part.resize(count);
+      blocks = gather_equal(part);
+      for (int r = 0; r < size(); ++r)
+        if (begin < lengths[r]) result[r].append(blocks, r * count, std::min(count, lengths[r] - begin));
+    }
     return result;
   }
 
@@ -280,7 +285,8 @@ std::string device_name_for_nccl() {
   cudaDeviceProp properties;
   check(cudaGetDevice(&device), "cannot find the GPU");
   check(cudaGetDeviceProperties(&properties, device), "cannot read the properties of the GPU");
-  return fmt::format("{} {}:{}", machine_name(), properties.pciDomainID, properties.pciBusID);
+  return fmt::format("{} {}:{}:{}", machine_name(), properties.pciDomainID, properties.pciBusID,
+                     properties.pciDeviceID);
 }
 
 }  // namespace rowan

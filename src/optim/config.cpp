@@ -186,7 +186,7 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
   Half half;
   if (name == "adamw") {
     half.recipe = main;
-    half.vector_lr.value = main.lr;
+    half.embedding_lr.value = half.vector_lr.value = main.lr;
     half.vector_decay.read(object, "vector_weight_decay", 0);
   } else {
     half = adamw_half(name, main, object.object("adamw"));

@@ -338,11 +338,11 @@ int64_t Optimizer::period() const {
 
 void Optimizer::step(int64_t step, const Pace& pace, float grad_scale, const ParameterSums& sums) {
   metrics_.clear();
-  if (step == 0) check_weights();
+  if (updates_ == 0) check_weights();
   const bool measured = on_log_steps(step + 1, config_.telemetry_every);
   const std::vector<Watched> watched = measured ? watch() : std::vector<Watched>();
   Moment now;
-  now.t = step + 1;
+  now.t = ++updates_;
   now.grad_scale = grad_scale;
   now.rounding = {config_.stochastic, seed_, static_cast<uint64_t>(step)};
   for (Batch& batch : batches_) {

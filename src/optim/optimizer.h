@@ -44,7 +44,8 @@ class Optimizer {
   // group uses MARS's AdamW. Changes no state, even if gradients are not finite.
   ParameterSums sums() const;
 
-  // Makes one update. `step` counts from 0. Step 0 throws Error if a matrix is zero and its recipe would keep it zero.
+  // Makes one update. `step` counts from 0, and includes steps whose update was skipped. The first update throws Error
+  // if a matrix is zero and its recipe would keep it zero.
   // `pace` is the main schedule's Pace for this step; a group may have its own schedule. grad_scale, the clipping
   // coefficient, multiplies every gradient. `sums` are the results of sums(), added over all processes.
   void step(int64_t step, const Pace& pace, float grad_scale, const ParameterSums& sums);
@@ -58,6 +59,10 @@ class Optimizer {
   // does not update, if this process owns the whole matrix or whole blocks of it. The metrics of a matrix in blocks are
   // means over the blocks that this process owns.
   const std::vector<Metric>& telemetry() const { return metrics_; }
+  // The number of updates made. Bias corrections, and initializations by the first gradient, depend on this number.
+  int64_t updates() const { return updates_; }
+  // For a run that continues with restored state().
+  void set_updates(int64_t updates) { updates_ = updates; }
   // Whether this process owns matrices that telemetry covers.
   bool has_telemetry() const;
 
@@ -103,6 +108,7 @@ class Optimizer {
   Backend& backend_;
   OptimizerConfig config_;
   uint64_t seed_;
+  int64_t updates_ = 0;
   std::vector<Share> shares_;
   std::vector<StateTensor> state_;
   std::vector<Metric> metrics_;

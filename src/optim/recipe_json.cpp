@@ -47,7 +47,7 @@ Json number_or_null(auto value) { return value != 0 ? Json(value) : Json(); }
 
 class Reader : public Switches {
  public:
-  explicit Reader(JsonObject& object) : object_(object) {}
+  Reader(JsonObject& object, const Recipe& recipe) : object_(object), was_ema_(recipe.form == Form::ema) {}
 
   // Throws Error if the config sets a key that has no effect.
   void finish() const {
@@ -88,7 +88,13 @@ class Reader : public Switches {
     r.beta2 = betas[1];
   }
   void momentum(Recipe& r) override {
-    if (idle("momentum") || !object_.has("momentum")) return;
+    if (idle("momentum")) return;
+    const bool given = object_.has("momentum");
+    if (given) read_momentum(r);
+    // Most recipes with an EMA use one coefficient as both `momentum` and `beta`.
+    if (r.form == Form::ema && (given || !was_ema_) && !object_.has("beta")) r.beta = r.momentum;
+  }
+  void read_momentum(Recipe& r) {
     r.momentum_course = {};
     if (object_.raw("momentum").is_object()) {
       JsonObject course = object_.object("momentum");
@@ -100,8 +106,6 @@ class Reader : public Switches {
     } else {
       r.momentum = object_.number("momentum", {}, 0, most);
     }
-    // Most recipes with an EMA use one coefficient as both `momentum` and `beta`.
-    if (r.form == Form::ema && !object_.has("beta")) r.beta = r.momentum;
   }
   void coefficients(Recipe& r) override {
     if (idle("ns_steps") || idle("ns_coefficients")) return;
@@ -166,6 +170,7 @@ class Reader : public Switches {
   std::set<std::string> read_;
   std::map<std::string, std::string> refused_;
   JsonObject& object_;
+  const bool was_ema_;  // the recipe's form before this config
 };
 
 class Writer : public Switches {
@@ -265,7 +270,7 @@ std::string describe_switches() {
 }
 
 void read_recipe(JsonObject& object, Recipe& recipe) {
-  Reader reader(object);
+  Reader reader(object, recipe);
   visit_switches(recipe, reader);
   reader.finish();
 }

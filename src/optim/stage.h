@@ -56,7 +56,7 @@ class Switches {
 
 // The values that all matrices of a batch share in one step.
 struct Moment {
-  int64_t t = 1;         // number of the step, from 1
+  int64_t t = 1;         // number of the update, from 1; steps whose update was skipped do not count
   float lr = 0;          // learning rate: peak times width factor times the schedule's multiplier
   float grad_scale = 1;  // multiplies every gradient (clipping)
   Rounding rounding;

@@ -32,7 +32,7 @@ void switches(Recipe& r, Switches& s) {
 std::string in_words(const Recipe& r) {
   const std::string name = name_of(r.form);
   if (r.form == Form::sum || r.form == Form::none) return name == "none" ? "" : name;
-  return fmt::format("{} {}{}{}", name, r.momentum,
+  return fmt::format("{} {}{}{}", name, r.form == Form::ema && !r.nesterov ? r.beta : r.momentum,
                      averages(r) && r.form != Form::ema ? ""
                      : r.nesterov                       ? " nesterov"
                                                         : "",
@@ -78,7 +78,7 @@ MomentumRule momentum_rule(const Recipe& r, const Moment& now) {
   if (r.skips_first() && now.t == 1) return {1, 0, 0, 0, false, now.grad_scale};
   if (r.form == Form::none) rule.from_buffer = 0, rule.from_gradient = 1;
   if (r.form == Form::ema && r.bias_correction) {
-    const double correction = 1 - std::pow(r.beta, static_cast<double>(now.t));
+    const double correction = 1 - std::pow(r.beta, static_cast<double>(now.t - r.skips_first()));
     rule.from_buffer = f(rule.from_buffer / correction);
     rule.from_gradient = f(rule.from_gradient / correction);
   }

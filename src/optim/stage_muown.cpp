@@ -1,6 +1,7 @@
 // Muown (arXiv 2605.10797): a row w_i is a magnitude s_i times the unit vector v_i / l_i, where l_i is the norm of v_i.
 // split() computes Adam's step of the magnitudes. The stages between split() and join() compute the direction in which
-// the v_i move. join() applies the step and the direction to the weights.
+// the v_i move. join() applies the step and the direction to the weights. A magnitude may become negative; its row then
+// points against v_i.
 #include <cmath>
 
 #include "kernels/backend.h"
@@ -31,6 +32,9 @@ void scattered(StageRun& x, const char* kind, const Tensor& all) {
   for (int64_t i = 0; i < x.n(); ++i) x.backend.copy(x.states.at(kind)[i], all.at(i));
 }
 
+// Replaces each x by 1 / x with the sign of x, where |x| counts as at least `floor`.
+void invert(StageRun& x, Tensor values, float floor) { x.backend.power(values, {1, floor, -1, 0, true}); }
+
 void row_lengths(StageRun& x, Tensor to) {
   x.backend.sums_of_squares(to, x.weights(), Along::row, 1);
   x.backend.power(to, {1, 0, 0.5f});
@@ -51,7 +55,7 @@ void split(StageRun& x) {
 
   // The gradient of s is ds_i = <g_i, w_i> / s_i.
   Tensor inverse = gathered(x, "magnitude", 0), ds = x.sums(1, x.rows());
-  x.backend.power(inverse, {1, 1e-12f, -1});
+  invert(x, inverse, 1e-12f);
   x.backend.sums_along(ds, x.gradients(), x.weights(), Along::row);
   x.backend.multiply(ds, inverse);
   Slots slots = x.with("magnitude_exp_avg", "magnitude_exp_avg_sq");
@@ -76,8 +80,8 @@ void split(StageRun& x) {
   // The gradient of v is dv_i = (s_i / l_i) (g_i - <g_i, w_i> w_i / |w_i|^2).
   x.backend.project(gradients, x.slots, {Along::row, false, 1e-12f});
   Tensor ratio = gathered(x, "length", 2);
-  x.backend.power(ratio, {1, 1e-12f, -1});
-  x.backend.power(inverse, {1, 1e-30f, -1});
+  invert(x, ratio, 1e-12f);
+  invert(x, inverse, 1e-30f);
   x.backend.multiply(ratio, inverse);
   x.backend.scale_along(gradients, ratio, Along::row);
 }
@@ -95,7 +99,7 @@ void join(StageRun& x) {
   x.backend.add(after, gathered(x, "magnitude_step", 0));
   const float decay = f(double{x.now.lr} * r.weight_decay);
   if (r.magnitudes == Magnitudes::magnitude) x.backend.scale(after, 1 - decay);
-  x.backend.power(ratio, {1, 1e-12f, -1});
+  invert(x, ratio, 1e-12f);
   x.backend.multiply(ratio, before);  // s / l
   x.backend.copy(steps, ratio);
   x.backend.scale(steps, x.now.lr * x.slots[0].scale);
@@ -103,15 +107,20 @@ void join(StageRun& x) {
   rule.eps = 1e-30f;
   rule.given = true;
   x.backend.retract_factors(steps, keeps, ww, uw, uu, after, rule);
-  // The length of v' is l' = (l / s) s' / q, where q is the factor of w that retract_factors() put into `keeps`.
+  // retract_factors() divides by |v'| |s| / l, which lacks the sign of s.
+  Tensor sign = before;
+  x.backend.power(sign, {1, 1e-30f, 0, 0, true});
+  x.backend.multiply(steps, sign);
+  x.backend.multiply(keeps, sign);
+  // The length of v' is l' = (l / s) s' / q, where q is the factor of w in `keeps`.
   Tensor length = before;
   x.backend.copy(length, keeps);
   x.backend.multiply(length, ratio);
-  x.backend.power(length, {1, 1e-30f, -1});
+  invert(x, length, 1e-30f);
   x.backend.multiply(length, after);
   scattered(x, "length", length);
   const bool whole = r.magnitudes == Magnitudes::weights && r.weight_decay > 0;
-  if (whole) x.backend.power(keeps, {1, 0, 1, -decay});
+  if (whole) x.backend.power(keeps, {1, 0, 1, -decay, true});
   ApplyRule apply;
   apply.lr = 1;
   apply.along = Along::row;

@@ -131,19 +131,21 @@ struct Matrix {
     return x.workspace.gram.slice(0, side.size * side.size).view({side.size, side.size});
   }
 
-  // fp32[1, size]: inverse square roots of the side's eigenvalues, at most `cap`.
-  Tensor inverse_roots(const Side& side, double cap, int place) const {
+  // fp32[1, size]: inverse square roots of the side's eigenvalues, each taken as at least least().
+  Tensor inverse_roots(const Side& side, int place) const {
     Tensor roots = x.workspace.sums.slice(place * (rows + cols), side.size).view({1, side.size});
     x.backend.copy(roots, side.scale);
-    x.backend.power(roots, {1, f(1 / (cap * cap)), -0.5f});
+    x.backend.power(roots, {1, least(side), -0.5f});
     return roots;
   }
 
-  double cap(const Side& side) const {
+  // The least eigenvalue of a side: the inverse square of the largest inverse root.
+  float least(const Side& side) const {
     const Recipe& r = x.recipe;
-    if (r.kl_factors) return 1 / std::sqrt(r.precondition_eps);
-    if (r.max_inverse_root > 0) return r.max_inverse_root;
-    return static_cast<double>(std::clamp<int64_t>(side.size, 10, 4000));
+    if (r.kl_factors) return f(r.precondition_eps);
+    const double most =
+        r.max_inverse_root > 0 ? r.max_inverse_root : static_cast<double>(std::clamp<int64_t>(side.size, 10, 4000));
+    return f(1 / (most * most));
   }
 
   // factor = beta factor + share g g^T, or g^T g for the right side. If the argument `by` is true, g is first rotated
@@ -155,7 +157,7 @@ struct Matrix {
         x.backend.matmul(spare, gradient, basis(other));
       else
         x.backend.matmul(spare, {basis(other), true}, gradient);
-      x.backend.scale_along(spare.view({1, rows, cols}), inverse_roots(other, cap(other), 0),
+      x.backend.scale_along(spare.view({1, rows, cols}), inverse_roots(other, 0),
                             side.left ? Along::column : Along::row);
       g = spare;
     }
@@ -195,7 +197,8 @@ struct Matrix {
   }
 
   // Updates the estimated eigenvalues of both sides from the gradient in both bases. For each side, the gradient is
-  // first divided by the square roots of the other side's old estimates.
+  // first divided by the square roots of the other side's old estimates. As in the authors' code, an estimate below
+  // least() is raised to it.
   void move_scales(double beta) const {
     Tensor sums[2];
     for (const Side* side : {&left, &right}) {
@@ -203,7 +206,7 @@ struct Matrix {
       const Side& other = side->left ? right : left;
       x.backend.copy(spare, projected);
       if (other)
-        x.backend.scale_along(spare.view({1, rows, cols}), inverse_roots(other, cap(other), 0),
+        x.backend.scale_along(spare.view({1, rows, cols}), inverse_roots(other, 0),
                               side->left ? Along::column : Along::row);
       Tensor sum = x.workspace.sums.slice((side->left ? 1 : 2) * (rows + cols), side->size).view({1, side->size});
       x.backend.sums_of_squares(sum, {spare}, side->left ? Along::row : Along::column, 1);
@@ -214,6 +217,7 @@ struct Matrix {
       if (!*side) continue;
       x.backend.scale(side->scale, f(beta));
       x.backend.add(side->scale, sums[side->left ? 0 : 1]);
+      x.backend.power(side->scale, {1, least(*side), 1});
     }
   }
 };
@@ -232,12 +236,12 @@ void adam_in_basis(StageRun& x, double root_scale) {
   x.backend.second_moment(x.update, slots, rule);
 }
 
-// KL-Shampoo: multiplies the update by (e_L e_R)^(-1/2), where e_L and e_R are the eigenvalues of the two sides. cap()
-// limits the factor of each side.
+// KL-Shampoo: multiplies the update by (e_L e_R)^(-1/2), where e_L and e_R are the eigenvalues of the two sides.
+// least() limits the factor of each side.
 void divide_by_scales(const Matrix& m) {
   Tensor u = m.x.update.at(m.i).view({1, m.rows, m.cols});
-  if (m.left) m.x.backend.scale_along(u, m.inverse_roots(m.left, m.cap(m.left), 0), Along::row);
-  if (m.right) m.x.backend.scale_along(u, m.inverse_roots(m.right, m.cap(m.right), 0), Along::column);
+  if (m.left) m.x.backend.scale_along(u, m.inverse_roots(m.left, 0), Along::row);
+  if (m.right) m.x.backend.scale_along(u, m.inverse_roots(m.right, 0), Along::column);
 }
 
 void start(const Matrix& m) {
@@ -363,9 +367,12 @@ void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, Workspace
 
 void check(const Recipe& r, const Refuse& refuse) {
   if (!on(r)) return;
-  if (r.adapt != Adapt::none) refuse("adapt", "conflicts with precondition, which divides by second moments or eigenvalues of its own");
+  if (r.adapt != Adapt::none)
+    refuse("adapt", "conflicts with precondition, which divides by second moments or eigenvalues of its own");
   if (r.form != Form::ema && r.form != Form::heavy_ball)
     refuse("form", "precondition needs ema or heavy_ball, an average of gradients");
+  if (r.bias_correction && corrects(r))
+    refuse("bias_correction", "conflicts with correct_bias, which corrects the same bias");
   if (r.decay_last && r.decay_rate != DecayRate::lr)
     refuse("decay_last", "needs decay_rate lr, the only rate of decay after the step");
 }

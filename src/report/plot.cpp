@@ -108,6 +108,13 @@ std::string axes(const Plot& plot, const Frame& frame) {
   return svg;
 }
 
+// Returns the attribute that dashes a line. Each style serves ten color numbers in turn.
+const char* dashes(size_t number) {
+  static const char* const styles[] = {"", " stroke-dasharray=\"6 3\"", " stroke-dasharray=\"2 2\"",
+                                       " stroke-dasharray=\"8 3 2 3\""};
+  return styles[number / 10 % 4];
+}
+
 // Draws the points as crosses if `series.marks`, otherwise as a line. A line with 1200 points or more is thinned. On a
 // line with at most 24 points, each point is also drawn as a dot.
 std::string curve(const PlotSeries& series, const Frame& frame, bool log_x) {
@@ -129,7 +136,7 @@ std::string curve(const PlotSeries& series, const Frame& frame, bool log_x) {
     path += fmt::format("{:.1f},{:.1f} ", frame.at_x(points[i].first), frame.at_y(points[i].second));
   }
   std::string svg = fmt::format("<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\"{}/>\n", path,
-                                color, series.color / 10 % 2 ? " stroke-dasharray=\"6 3\"" : "");
+                                color, dashes(series.color));
   if (points.size() <= 24)
     for (const auto& [x, y] : points)
       svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.5\" fill=\"{}\"/>\n", frame.at_x(x), frame.at_y(y),
@@ -188,7 +195,7 @@ std::string plot_svg(const Plot& plot) {
                          at - 4, series_color(series.color));
     else
       svg += fmt::format("<path d=\"M{:.1f} {:.1f}h18\" stroke=\"{}\" stroke-width=\"2\"{}/>", x, at - 4,
-                         series_color(series.color), series.color / 10 % 2 ? " stroke-dasharray=\"6 3\"" : "");
+                         series_color(series.color), dashes(series.color));
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", x + 24, at, escaped(series.label));
     at += 16;
   }

@@ -26,7 +26,8 @@ std::string escaped(const std::string& text);
 // start of curves, because including them would make differences at the ends of the curves too small to see.
 std::string plot_svg(const Plot& plot);
 
-// The color "#rrggbb" of a color number. Colors repeat after ten numbers.
+// The color "#rrggbb" of a color number. Colors repeat after ten numbers. Lines of one color differ in their dashes, up
+// to 40 numbers.
 std::string series_color(size_t number);
 
 }  // namespace rowan

@@ -64,11 +64,11 @@ class HuggingFaceTokenizer : public Tokenizer {
     size_t at = 0;
     if (plain_added_)
       for (const auto& [begin, end] : plain_added_->matches(text)) {
-        encode_between(text.substr(at, begin - at), ids);
+        encode_between(text.substr(at, begin - at), at == 0, ids);
         ids.push_back(added_.find(std::string(text.substr(begin, end - begin)))->second);
         at = end;
       }
-    encode_between(text.substr(at), ids);
+    encode_between(text.substr(at), at == 0, ids);
   }
 
   int64_t token_bytes(int32_t id) const override {
@@ -113,6 +113,10 @@ class HuggingFaceTokenizer : public Tokenizer {
       if (token.boolean("special", false) || content.empty()) continue;
       for (const char* key : {"single_word", "lstrip", "rstrip"})
         if (token.boolean(key, false)) token.fail(key, "found true, expected false");
+      // Such a token would have to be found in the normalized text, but it is found in the text as it is.
+      if (token.boolean("normalized", false) && rules_.normalize(content) != content)
+        token.fail("normalized",
+                   fmt::format("found true, expected false, because the normalizer changes '{}'", content));
       in_text_.insert(content);
     }
     // The longest token at a position must match, so longer tokens come first.
@@ -238,8 +242,8 @@ class HuggingFaceTokenizer : public Tokenizer {
     unigram_ = Unigram(std::move(pieces), *unknown_, lowest, byte_ids_);
   }
 
-  void encode_between(std::string_view text, std::vector<int32_t>& ids) const {
-    for (const std::string& piece : rules_.divide(text))
+  void encode_between(std::string_view text, bool at_start, std::vector<int32_t>& ids) const {
+    for (const std::string& piece : rules_.divide(text, at_start))
       unigram_model_ ? encode_unigram(piece, ids) : encode_bpe(piece, ids);
   }
 

@@ -91,10 +91,17 @@ TextRules::TextRules(JsonObject& tokenizer, const char* normalizer, const char* 
   if (tokenizer.has(pre_tokenizer)) add_pre_tokenizer(tokenizer.object(pre_tokenizer));
 }
 
-std::vector<std::string> TextRules::divide(std::string_view text) const {
-  Pieces pieces;
-  if (!text.empty()) pieces.emplace_back(text);
-  for (const Step& step : steps_) step(pieces);
+std::string TextRules::normalize(std::string_view text) const {
+  std::string normal(text);
+  for (const Normalizer& change : normalizers_)
+    if (!normal.empty()) change(normal);
+  return normal;
+}
+
+std::vector<std::string> TextRules::divide(std::string_view text, bool at_start) const {
+  Pieces pieces{normalize(text)};
+  if (pieces[0].empty()) return {};
+  for (const Step& step : steps_) step(pieces, at_start);
   return pieces;
 }
 
@@ -103,18 +110,13 @@ void TextRules::add_normalizer(JsonObject step) {
   if (type == "Sequence") {
     for (JsonObject& one : step.objects("normalizers")) add_normalizer(one);
   } else if (type == "NFC") {
-    steps_.push_back([](Pieces& pieces) {
-      for (std::string& piece : pieces) piece = nfc(piece);
-    });
+    normalizers_.push_back([](std::string& text) { text = nfc(text); });
   } else if (type == "Prepend") {
-    steps_.push_back([prefix = step.string("prepend")](Pieces& pieces) {
-      for (std::string& piece : pieces)
-        if (!piece.empty()) piece.insert(0, prefix);
-    });
+    normalizers_.push_back([prefix = step.string("prepend")](std::string& text) { text.insert(0, prefix); });
     adds_space_ |= step.string("prepend") == word_mark;
   } else if (type == "Replace") {
-    steps_.push_back([pattern = pattern_of(step), content = step.string("content")](Pieces& pieces) {
-      for (std::string& piece : pieces) replace(piece, pattern, content);
+    normalizers_.push_back([pattern = pattern_of(step), content = step.string("content")](std::string& text) {
+      replace(text, pattern, content);
     });
   } else if (type == "Precompiled") {
     const std::string text = step.string("precompiled_charsmap");
@@ -126,22 +128,18 @@ void TextRules::add_normalizer(JsonObject step) {
     } catch (const Error& error) {
       step.fail("precompiled_charsmap", error.what());
     }
-    steps_.push_back([table](Pieces& pieces) {
-      for (std::string& piece : pieces) {
-        std::string replaced;
-        table.apply(piece, replaced);
-        piece = replaced;
-      }
+    normalizers_.push_back([table](std::string& text) {
+      std::string replaced;
+      table.apply(text, replaced);
+      text = replaced;
     });
   } else {
     const bool left = step.boolean("strip_left"), right = step.boolean("strip_right");
-    steps_.push_back([pattern = Pattern(left && right ? "^\\s+|\\s+\\z"
-                                        : left        ? "^\\s+"
-                                                      : "\\s+\\z"),
-                      nothing = !left && !right](Pieces& pieces) {
-      for (std::string& piece : pieces)
-        if (!nothing) replace(piece, pattern, "");
-    });
+    if (left || right)
+      normalizers_.push_back(
+          [pattern = Pattern(left && right ? "^\\s+|\\s+\\z"
+                             : left        ? "^\\s+"
+                                           : "\\s+\\z")](std::string& text) { replace(text, pattern, ""); });
   }
   step.finish();
 }
@@ -155,7 +153,7 @@ void TextRules::add_pre_tokenizer(JsonObject step) {
     const bool prefix = step.boolean("add_prefix_space", true), divides = step.boolean("use_regex", true);
     step.boolean("trim_offsets", true);
     byte_level_ = true;
-    steps_.push_back([prefix, divides, splitter = Gpt2Splitter()](Pieces& pieces) {
+    steps_.push_back([prefix, divides, splitter = Gpt2Splitter()](Pieces& pieces, bool) {
       divide_each(pieces, [&](const std::string& piece, auto emit) {
         const std::string text = prefix && !piece.starts_with(' ') ? " " + piece : piece;
         if (!divides) return emit(text);
@@ -169,12 +167,12 @@ void TextRules::add_pre_tokenizer(JsonObject step) {
     add_metaspace(step);
   } else if (type == "Digits") {
     const bool each = step.boolean("individual_digits", false);
-    steps_.push_back([pattern = Pattern(each ? "\\p{N}" : "\\p{N}+")](Pieces& pieces) {
+    steps_.push_back([pattern = Pattern(each ? "\\p{N}" : "\\p{N}+")](Pieces& pieces, bool) {
       split(pieces, pattern, Behavior::isolated, false);
     });
   } else {
     const bool words = type == "Whitespace";
-    steps_.push_back([words, pattern = Pattern(words ? "\\w+|[^\\w\\s]+" : "\\s+")](Pieces& pieces) {
+    steps_.push_back([words, pattern = Pattern(words ? "\\w+|[^\\w\\s]+" : "\\s+")](Pieces& pieces, bool) {
       split(pieces, pattern, Behavior::removed, words);
     });
   }
@@ -186,9 +184,8 @@ void TextRules::add_split(JsonObject& step) {
                                                  "Contiguous"};
   const std::string name = step.choice("behavior", names);
   const auto behavior = static_cast<Behavior>(std::find(names.begin(), names.end(), name) - names.begin());
-  steps_.push_back([pattern = pattern_of(step), behavior, invert = step.boolean("invert", false)](Pieces& pieces) {
-    split(pieces, pattern, behavior, invert);
-  });
+  steps_.push_back([pattern = pattern_of(step), behavior, invert = step.boolean("invert", false)](
+                       Pieces& pieces, bool) { split(pieces, pattern, behavior, invert); });
 }
 
 void TextRules::add_metaspace(JsonObject& step) {
@@ -198,15 +195,16 @@ void TextRules::add_metaspace(JsonObject& step) {
   const std::string scheme = step.choice("prepend_scheme", {"always", "first", "never"}, old ? "always" : "never");
   const bool divides = step.boolean("split", true);
   adds_space_ |= scheme != "never";
-  steps_.push_back([mark, scheme, space = Pattern(" "), pattern = Pattern::literal(mark), divides](Pieces& pieces) {
-    for (size_t i = 0; i < pieces.size(); ++i) {
-      if (pieces[i].empty()) continue;
-      replace(pieces[i], space, mark);
-      if (scheme != "never" && (i == 0 || scheme == "always") && !pieces[i].starts_with(mark))
-        pieces[i].insert(0, mark);
-    }
-    if (divides) split(pieces, pattern, Behavior::merged_with_next, false);
-  });
+  steps_.push_back(
+      [mark, scheme, space = Pattern(" "), pattern = Pattern::literal(mark), divides](Pieces& pieces, bool at_start) {
+        for (size_t i = 0; i < pieces.size(); ++i) {
+          if (pieces[i].empty()) continue;
+          replace(pieces[i], space, mark);
+          if (scheme != "never" && ((at_start && i == 0) || scheme == "always") && !pieces[i].starts_with(mark))
+            pieces[i].insert(0, mark);
+        }
+        if (divides) split(pieces, pattern, Behavior::merged_with_next, false);
+      });
 }
 
 }  // namespace rowan

@@ -17,8 +17,11 @@ class TextRules {
   // Either section may be absent. Throws Error naming the field for a kind of step that Rowan does not read.
   TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer);
 
-  // Normalizes a text and splits it into pieces.
-  std::vector<std::string> divide(std::string_view text) const;
+  // The text after the steps of the normalizer.
+  std::string normalize(std::string_view text) const;
+  // Normalizes a text and splits it into pieces. `at_start` says whether a document begins with the text. Metaspace
+  // with prepend_scheme "first" puts a mark only there.
+  std::vector<std::string> divide(std::string_view text, bool at_start) const;
 
   // Whether a step maps text to bytes. If so, the model's vocabulary is written in GPT-2's byte alphabet
   // (byte_alphabet.h).
@@ -28,8 +31,10 @@ class TextRules {
 
  private:
   using Pieces = std::vector<std::string>;
-  using Step = std::function<void(Pieces&)>;
-  std::vector<Step> steps_;
+  using Normalizer = std::function<void(std::string&)>;
+  using Step = std::function<void(Pieces&, bool at_start)>;
+  std::vector<Normalizer> normalizers_;
+  std::vector<Step> steps_;  // the steps of the pre-tokenizer
   bool byte_level_ = false, adds_space_ = false;
 
   void add_normalizer(JsonObject step);

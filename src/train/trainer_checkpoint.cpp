@@ -103,6 +103,7 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
     if (rank != 0) return;
     Json state = {{"version", state_version},
                   {"step", steps_done_},
+                  {"updates", optimizer_.updates()},
                   {"samples", steps_done_ * config_.batch.sequences},
                   {"tokens", steps_done_ * tokens_per_step()},
                   {"unpadded_tokens", unpadded_tokens_},
@@ -178,6 +179,8 @@ Json Trainer::restore(const std::filesystem::path& folder) {
   steps_done_ = state.integer("step", {}, 0, most_steps(config_.batch));
   if (const int64_t named = step_of(folder); named >= 0 && steps_done_ != named)
     state.fail("step", fmt::format("found {}, expected {} as the folder's name says", steps_done_, named));
+  // Older checkpoints lack `updates`. Their runs counted every step as an update.
+  optimizer_.set_updates(state.integer("updates", steps_done_, 0, steps_done_));
   state.number("seconds", 0.0, 0);
   // If an older checkpoint lacks unpadded_tokens, the tokens are counted from the data.
   unpadded_tokens_ = state.has("unpadded_tokens") ? state.integer("unpadded_tokens", {}, 0, most_tokens)

@@ -61,6 +61,9 @@ TEST(OptimizerAxesOnce, PowersAndProducts) {
   Buffer shifted(DType::f32, {2}, {3, -5});
   backend().power(shifted, {1, 0, 0.5f, 1});
   expect_close(shifted.read(), {2, 0}, DType::f32, "shifted");
+  Buffer odd(DType::f32, {5}, {4, -4, 1e-3, -1e-3, 0});
+  backend().power(odd, {2, 1e-2f, -0.5f, 0, true});
+  expect_close(odd.read(), {1, -1, 20, -20, 20}, DType::f32, "odd");
 }
 
 TEST(OptimizerAxesOnce, StepsThatEndOnASphere) {

@@ -111,6 +111,10 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
   EXPECT_NE(whole.err.find("standard deviations above the mean of its last 3 values; update skipped (1 so far)"),
             std::string::npos)
       << whole.err;
+  int64_t skipped = 0;
+  for (size_t at = 0; (at = whole.err.find("; update skipped", at)) != std::string::npos; ++at) ++skipped;
+  const Json state = Json::parse(read_file(run("run") / "checkpoints/step_00000012/state.json"));
+  EXPECT_EQ(state["updates"], 12 - skipped);
   ASSERT_EQ(rowan(train(more + into("cut"))).code, 0);
   fs::remove_all(run("cut") / "checkpoints/step_00000012");
   ASSERT_EQ(rowan(train(more + into("cut"))).code, 0);

@@ -11,8 +11,8 @@ import random
 import struct
 
 from eigenbasis_rules import shampoo, soap_muon
-from optimizer_rules import (SETS, adamuon, adamw, lion, mano, mars_m, muon, muon_plus, muoneq, namo_d, nora, normuon,
-                             recipe, sgdm)
+from optimizer_rules import (SETS, adamuon, adamw, lion, mano, mars_m, muon, muon_plus, muoneq, muown, namo_d, nora,
+                             normuon, recipe, sgdm)
 
 STEPS = 5
 
@@ -118,6 +118,11 @@ HEADS = [("muon_heads", "muon", muon, dict(MOMENTUM, blocks="heads", shape_scale
          ("nora_heads", "nora", nora, dict(MOMENTUM, blocks="heads", eps=1e-10, shape_scale="keller"), [(6, 12)], 4),
          ("soap_muon_heads", "soap_muon", soap_muon, dict(SOAP, blocks="heads"), [(6, 15)], 5)]
 
+# The rate is so large that magnitudes become negative.
+MUOWN = dict(lr=1.5, weight_decay=0, momentum=.95, magnitude_beta=.5, beta2=.95, eps=1e-8, decay="plain")
+MAGNITUDES = [("muown", "muown", muown, MUOWN, SHAPES), ("muown_decay", "muown", muown, dict(MUOWN, weight_decay=.1), SHAPES),
+              ("muown_magnitude", "muown", muown, dict(MUOWN, weight_decay=.1, decay="magnitude"), SHAPES)]
+
 
 def by_columns(run, width):
     def all_blocks(w, grads, h):
@@ -145,12 +150,13 @@ def main():
     folder = pathlib.Path(__file__).parent / "data"
     index, tensors = [], {}
     entries = [(*entry, SHAPES, 0) for entry in RULES] + [(*entry, 0) for entry in BASES] + HEADS
+    entries += [(*entry, 0) for entry in MAGNITUDES]
     for number, (name, rule, run, h, shapes, head_cols) in enumerate(entries):
         if head_cols:
             run = by_columns(run, head_cols * (2 if h["blocks"] == "pairs" else 1))
         for m, n in shapes:
             # If rows or columns have one element, their projection leaves only rounding errors.
-            if (m == 1 or n == 1) and rule in ("mano", "nora", "nora_opt", "recipe"):
+            if (m == 1 or n == 1) and rule in ("mano", "muown", "nora", "nora_opt", "recipe"):
                 continue
             draw = random.Random(1000 * number + 10 * m + n)
             matrix = lambda scale: [[f32(scale * draw.gauss(0, 1)) for _ in range(n)] for _ in range(m)]

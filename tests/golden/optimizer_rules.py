@@ -221,6 +221,34 @@ def muoneq(w, grads, h):
     return out
 
 
+def muown(w, grads, h):
+    """With decay `magnitude` the magnitudes decay, otherwise the weights, whose row norms are then the magnitudes."""
+    m, n = len(w), len(w[0])
+    s = [norm([row]) for row in w]
+    v, buffer, first, second, out = [list(row) for row in w], zeros(m, n), [0.0] * m, [0.0] * m, []
+    b1, b2 = h["magnitude_beta"], h["beta2"]
+    for t, g in enumerate(grads, 1):
+        a = [[x / s[i] for x in row] for i, row in enumerate(w)]
+        ds = [sum(x * y for x, y in zip(g[i], a[i])) for i in range(m)]
+        dv = [[s[i] / norm([v[i]]) * (x - ds[i] * y) for x, y in zip(g[i], a[i])] for i in range(m)]
+        buffer = each(lambda x, y: h["momentum"] * x + y, buffer, dv)
+        direction = newton_schulz(each(lambda x, y: h["momentum"] * x + y, buffer, dv))
+        v = each(lambda x, y: x - h["lr"] * moonlight(w) * y, v, direction)
+        first = [b1 * x + (1 - b1) * y for x, y in zip(first, ds)]
+        second = [b2 * x + (1 - b2) * y * y for x, y in zip(second, ds)]
+        s = [x - h["lr"] * (p / (1 - b1**t)) / (math.sqrt(q / (1 - b2**t)) + h["eps"]) for x, p, q in zip(s, first, second)]
+        decay = h["lr"] * h["weight_decay"]
+        if h["decay"] == "magnitude":
+            s = [(1 - decay) * x for x in s]
+        before, w = w, [[s[i] * x / norm([row]) for x in row] for i, row in enumerate(v)]
+        if h["decay"] == "plain" and decay > 0:
+            w = each(lambda x, y: x - decay * y, w, before)
+            s = [norm([row]) for row in w]
+            v = [[x * norm([v[i]]) / s[i] for x in row] for i, row in enumerate(w)]
+        out.append(w)
+    return out
+
+
 def mars_m(w, grads, h):
     momentum, previous, out = Ema(w, h), zeros(len(w), len(w[0])), []
     k = h["mars_gamma"] * h["momentum"] / (1 - h["momentum"])

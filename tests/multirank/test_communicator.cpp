@@ -135,6 +135,18 @@ TEST(Communicator, GathersStringsOfAnyLength) {
             (std::vector<double>{1.0 * ranks().size(), 0.25 * ranks().size() * (ranks().size() - 1)}));
 }
 
+// NCCL sends such strings in several rounds. A block of 1 MiB has the same character throughout.
+TEST(Communicator, GathersLongStrings) {
+  auto text = [](int rank) {
+    std::string whole(static_cast<size_t>(rank) * 17'000'001, ' ');
+    for (size_t i = 0; i < whole.size(); ++i)
+      whole[i] = static_cast<char>('a' + (static_cast<size_t>(rank) + (i >> 20)) % 26);
+    return whole;
+  };
+  const std::vector<std::string> all = ranks().gather(text(ranks().rank()));
+  for (int r = 0; r < ranks().size(); ++r) EXPECT_TRUE(all[r] == text(r)) << r;
+}
+
 // The strings of all ranks together have more bytes than an int can count.
 TEST(LongCommunicator, GathersMoreThan2GiB) {
   const size_t size = (size_t{1} << 31) / static_cast<size_t>(ranks().size()) + 1000;

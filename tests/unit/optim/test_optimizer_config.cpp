@@ -29,6 +29,15 @@ void expect_refused(const std::string& text, const std::string& part) {
   EXPECT_EQ(message.find('\n'), std::string::npos) << message;
 }
 
+// If a config makes the momentum of a recipe an EMA, `beta` is the recipe's momentum, unless the config states it.
+TEST(OptimizerConfig, AnotherFormKeepsTheMomentum) {
+  auto beta = [](const std::string& text) { return optimizer_config(text).groups.front().recipe->beta; };
+  EXPECT_EQ(beta(R"({"name": "sgdm", "form": "ema", "routing": "everything"})"), 0.9);
+  EXPECT_EQ(beta(R"({"name": "sgdm", "form": "ema", "momentum": 0.8, "routing": "everything"})"), 0.8);
+  EXPECT_EQ(beta(R"({"name": "sgdm", "form": "ema", "beta": 0.7, "routing": "everything"})"), 0.7);
+  EXPECT_EQ(beta(R"({"name": "nora", "form": "ema", "beta": 0.7, "routing": "everything"})"), 0.7);
+}
+
 TEST(OptimizerConfig, MistakesAreNamed) {
   expect_refused(R"({"lr": 1})", "name: is missing");
   expect_refused(R"({"name": "muoneqr"})", "did you mean 'muoneq-r'");
@@ -49,6 +58,7 @@ TEST(OptimizerConfig, MistakesAreNamed) {
   expect_refused(R"({"name": "namo", "adapt_eps": -1})", "expected at least 1e-30");
   expect_refused(R"({"name": "adamw", "eps": 0})", "expected at least 1e-30");
   expect_refused(R"({"name": "muoneq-r", "equilibrate_eps": -1})", "at least 0");
+  expect_refused(R"({"name": "soap", "bias_correction": true})", "bias_correction: conflicts with correct_bias");
   expect_refused(R"({"name": "muon", "momentum": 1})", "momentum: found 1, expected at most 0.9999999");
   expect_refused(R"({"name": "nora", "beta": 1.5})", "beta: found 1.5, expected at most");
   expect_refused(R"({"name": "namo", "beta2": 1})", "beta2: found 1, expected at most");
@@ -244,6 +254,8 @@ TEST(OptimizerConfig, RoutingsOfThePapers) {
   EXPECT_EQ(split(R"({"name": "rmnp", "lr": 2, "routing": "two_dimensional", "adamw": {"lr": 3}})"),
             (Split{"rmnp 2 0.1", "rmnp 2 0.1", "rmnp 2 0.1", "adamw 3 0.1", "rmnp 2 0.1"}));
   EXPECT_EQ(split(R"({"name": "adamw", "lr": 2, "weight_decay": 0.1})"),
+            (Split{"adamw 2 0.1", "adamw 2 0.1", "adamw 2 0.1", "adamw 2 0", "adamw 2 0.1"}));
+  EXPECT_EQ(split(R"({"name": "adamw", "lr": 2, "weight_decay": 0.1, "routing": "hidden"})"),
             (Split{"adamw 2 0.1", "adamw 2 0.1", "adamw 2 0.1", "adamw 2 0", "adamw 2 0.1"}));
   EXPECT_EQ(split(R"({"name": "muon", "lr": 2, "adamw": {"lr": 3, "weight_decay": 0.1, "vector_weight_decay": 0}})"),
             (Split{"adamw 3 0.1", "muon 2 0", "muon 2 0", "adamw 3 0", "adamw 3 0.1"}));

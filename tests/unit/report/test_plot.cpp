@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 
 #include "report/plot.h"
@@ -17,6 +18,17 @@ TEST(Plot, LabelsOfALogarithmicAxisDoNotOverlap) {
   EXPECT_FALSE(labelled(0.001, 1, "2"));
   for (const char* label : {"1e-05", "0.0001", "0.001", "0.1"}) EXPECT_TRUE(labelled(5e-6, 0.32, label)) << label;
   for (const char* label : {"5e-06", "2e-05", "0.0005", "0.2"}) EXPECT_FALSE(labelled(5e-6, 0.32, label)) << label;
+}
+
+TEST(Plot, FortySeriesLookDifferent) {
+  std::set<std::string> styles;
+  for (size_t number = 0; number < 40; ++number) {
+    const std::string svg = plot_svg({"losses", "step", "loss", false, {{"a", number, false, {{0, 3.0}, {1, 2.0}}}}});
+    const size_t line = svg.find("stroke=\"#", svg.find("<polyline"));
+    ASSERT_NE(line, std::string::npos);
+    styles.insert(svg.substr(line, svg.find("/>", line) - line));
+  }
+  EXPECT_EQ(styles.size(), 40);
 }
 
 }  // namespace

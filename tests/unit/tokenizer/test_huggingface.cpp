@@ -189,6 +189,21 @@ TEST(HuggingFace, UnigramFallsBackOnBytes) {
   EXPECT_EQ(opened(unigram(pieces, false))->encode("ab\u4e2d\u00fcb"), (Ids{262, 0, 260}));
 }
 
+// The scheme "first" puts the mark only at the start of the whole text, "always" also after each added token.
+TEST(HuggingFace, MetaspaceMarksTheStart) {
+  TemporaryFolder folder;
+  for (const char* scheme : {"first", "always"}) {
+    Json json = Json::parse(unigram(Json::array({{"\u2581", -1.0}, {"a", -1.0}}), false));
+    json["normalizer"] = nullptr;
+    json["pre_tokenizer"] = {{"type", "Metaspace"}, {"prepend_scheme", scheme}, {"split", false}};
+    json["added_tokens"].push_back({{"id", 4}, {"content", "<tool>"}});
+    folder.write("tokenizer.json", json.dump());
+    auto tokenizer = make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
+    EXPECT_EQ(tokenizer->encode("a<tool>a a"), *scheme == 'f' ? (Ids{2, 3, 4, 3, 2, 3}) : (Ids{2, 3, 4, 2, 3, 2, 3}));
+    EXPECT_EQ(tokenizer->encode("<tool>a"), *scheme == 'f' ? (Ids{4, 3}) : (Ids{4, 2, 3}));
+  }
+}
+
 TEST(HuggingFace, UnigramAddsUpInDoublePrecision) {
   TemporaryFolder folder;
   auto ids = [&](const std::string& json, const char* text) {
@@ -239,6 +254,11 @@ TEST(HuggingFace, MistakesNameTheField) {
   EXPECT_NE(error_of(R"({"model":{"type":"WordPiece"}})").find("expected one of BPE, Unigram"), std::string::npos);
   EXPECT_NE(error_of(R"({"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["a",-1]]}})").find("no end token"),
             std::string::npos);
+  Json added = Json::parse(unigram(Json::array({{"a", -1.0}}), false));
+  added["added_tokens"].push_back({{"id", 3}, {"content", "<tool>"}, {"normalized", true}});
+  EXPECT_NE(
+      error_of(added.dump()).find("normalized: found true, expected false, because the normalizer changes '<tool>'"),
+      std::string::npos);
   EXPECT_NE(error_of("{").find("not valid JSON"), std::string::npos);
 }
 
