@@ -162,7 +162,7 @@ TEST(EveryRecipe, BearsZerosThinMatricesAndExtremes) {
 // run depends on the step, so recipes with such momentum are left out.
 TEST(EveryRecipe, StartsAtTheFirstUpdate) {
   for (const std::string& name : recipe_names()) {
-    if (find_recipe(name).recipe.momentum_course.steps > 0) continue;
+    if (named_recipe(name).momentum_course.steps > 0) continue;
     Trained early(recipe(name.c_str()), 12, 20), late(recipe(name.c_str()), 12, 20);
     early.start();
     late.start();
