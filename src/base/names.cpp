@@ -22,6 +22,13 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
+std::string in_lower_case(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower)
+    if ('A' <= c && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return lower;
+}
+
 }  // namespace
 
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
@@ -30,7 +37,7 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
   for (const std::string& candidate : candidates) {
     const size_t longer = std::max(name.size(), candidate.size()), shorter = std::min(name.size(), candidate.size());
     if (longer - shorter >= best_distance) continue;  // the distance is at least the difference in length
-    size_t distance = edit_distance(name, candidate);
+    size_t distance = edit_distance(in_lower_case(name), in_lower_case(candidate));
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;

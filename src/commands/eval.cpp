@@ -103,7 +103,7 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
                *losses.galore, std::exp(*losses.galore));
   if (rows.data().shards().size() == 1)
     if (auto floor = entropy_floor(rows.data().shards()[0].path()))
-      fmt::print("entropy      {:.6f} nats per token: the least a model can reach\n", floor->sample);
+      fmt::print("entropy      {:.6f} nats per token: of the whole text\n", floor->sample);
 }
 
 void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backend& backend) {
@@ -146,7 +146,7 @@ void add_eval(CommandLine& command) {
       .one_of({"raw", "ema", "tail"});
   command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
   command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
-  command.add("--tokens", options->tokens, "at most this many tokens; the run's eval_tokens by default").at_least(1);
+  command.add("--tokens", options->tokens, "about this many tokens, in whole rows; the run's eval_tokens by default").at_least(1);
   command
       .add("--micro-batch", options->micro_batch,
            "rows at a time; by default as many as make 4096 tokens, but at least 4")

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "base/console.h"
@@ -22,7 +23,7 @@ namespace {
 
 struct GenerateOptions {
   std::string step = "newest", weights = "raw", run, prompt, device = "auto";
-  int64_t tokens = 200;
+  int64_t tokens = 200, context = 0;
   Sampling sampling{.temperature = 0.8};
 };
 
@@ -43,14 +44,13 @@ void run_generate(const GenerateOptions& options) {
   if (tokens.empty()) tokens.push_back(tokenizer->end_id());
 
   std::unique_ptr<Backend> backend = make_backend(named<Device>("--device", options.device), 0, 0);
-  const int64_t wanted = static_cast<int64_t>(tokens.size()) + options.tokens;
-  Predictor predict(*backend, folder, std::min(folder.model().positions, wanted), tokenizer->end_id());
-  const size_t known = static_cast<size_t>(tokenizer->vocab_size());
-  auto next_logits = [&](std::span<const int32_t> so_far) {
-    std::vector<float> logits = predict(so_far);
-    if (logits.size() > known) logits.resize(known);  // drop the ids that only pad the vocabulary
-    return logits;
-  };
+  const int64_t wanted = static_cast<int64_t>(tokens.size()) + options.tokens, positions = folder.model().positions;
+  if (options.context > positions)
+    fail("--context: found {}, expected at most {}, the model's positions", options.context, positions);
+  // A model predicts badly at positions that it was not trained at.
+  const int64_t trained = folder.config().object("batch").integer("sequence_length", positions, 1);
+  const int64_t context = options.context ? options.context : std::min(trained, positions);
+  Predictor predict(*backend, folder, std::min(context, wanted), tokenizer.get());
   std::string shown;
   auto print = [&](bool complete) {
     std::string text = tokenizer->decode(std::span(tokens).subspan(skip));
@@ -61,7 +61,7 @@ void run_generate(const GenerateOptions& options) {
     shown = text;
   };
   print(false);
-  generate(tokens, options.tokens, tokenizer->end_id(), options.sampling, next_logits, [&] { print(false); });
+  generate(tokens, options.tokens, tokenizer->end_id(), options.sampling, std::ref(predict), [&] { print(false); });
   print(true);
   fmt::print("\n");
 }
@@ -79,6 +79,11 @@ void add_generate(CommandLine& command) {
   command.add("--tokens", options->tokens, "at most this many tokens")
       .show_default()
       .range(int64_t{1}, int64_t{1} << 30);
+  command
+      .add("--context", options->context,
+           "at most this many tokens are read to predict the next; 0: the run's batch.sequence_length")
+      .show_default()
+      .at_least(0);
   command.add("--temperature", options->sampling.temperature, "0 always takes the most likely token")
       .show_default()
       .range(0.0, 100.0);

@@ -17,14 +17,17 @@ ModelOptions checked(const Backend& backend, const ModelConfig& config, const Mo
 
 }  // namespace
 
-Predictor::Predictor(Backend& backend, const RunFolder& run, int64_t window, int32_t end_token)
+Predictor::Predictor(Backend& backend, const RunFolder& run, int64_t window, const Tokenizer* tokenizer)
     : backend_(backend),
-      model_(
-          backend, run.model(),
-          checked(
-              backend, run.model(),
-              {.batch = 1, .seq = window, .training = false, .growing = true, .documents = run.documents(end_token)})),
+      model_(backend, run.model(),
+             checked(backend, run.model(),
+                     {.batch = 1,
+                      .seq = window,
+                      .training = false,
+                      .growing = true,
+                      .documents = run.documents(tokenizer ? tokenizer->end_id() : -1)})),
       memory_(backend, Category::data),
+      ids_(static_cast<size_t>(tokenizer ? tokenizer->vocab_size() : run.model().vocabulary)),
       input_(memory_.take(DType::i32, {window})) {
   load_weights(model_, run.checkpoint().model());
 }
@@ -51,7 +54,9 @@ std::vector<float> Predictor::operator()(std::span<const int32_t> tokens) {
   backend_.upload(input, fresh.data());
   model_.forward_next(input, static_cast<int64_t>(seen_.size()));
   seen_.insert(seen_.end(), fresh.begin(), fresh.end());
-  return model_.logits(static_cast<int64_t>(seen_.size()) - 1);
+  std::vector<float> logits = model_.logits(static_cast<int64_t>(seen_.size()) - 1);
+  if (logits.size() > ids_) logits.resize(ids_);
+  return logits;
 }
 
 }  // namespace rowan

@@ -9,6 +9,7 @@
 #include "kernels/arena.h"
 #include "model/model.h"
 #include "run/run_folder.h"
+#include "tokenizer/tokenizer.h"
 
 namespace rowan {
 
@@ -18,16 +19,18 @@ namespace rowan {
 // tokens of the new text become the context, or the whole new text if it is shorter.
 class Predictor {
  public:
-  // `end_token` is the token between documents; -1 if there is none.
-  Predictor(Backend& backend, const RunFolder& run, int64_t window, int32_t end_token);
+  // `tokenizer` is the run's; nullptr if it has none, which means that no token ends a document.
+  Predictor(Backend& backend, const RunFolder& run, int64_t window, const Tokenizer* tokenizer);
 
-  // The logits of the token after `tokens`. Throws Error for an id outside the vocabulary.
+  // The logits of the token after `tokens`, without those of ids that only pad the vocabulary of the tokenizer. Throws
+  // Error for an id outside the vocabulary.
   std::vector<float> operator()(std::span<const int32_t> tokens);
 
  private:
   Backend& backend_;
   Model model_;
   Arena memory_;
+  const size_t ids_;           // number of ids of the tokenizer
   Tensor input_;               // i32[window]
   size_t start_ = 0;           // index in the text at which the context begins
   std::vector<int32_t> seen_;  // the tokens whose keys and values are cached

@@ -61,10 +61,10 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
     int64_t number = -1;
     const auto [end, error] = std::from_chars(step.data(), step.data() + step.size(), number);
     if (error != std::errc() || end != step.data() + step.size() || number < 0)
-      fail("--step: found '{}', expected a step, best or newest; {}", step, steps_text(there));
+      fail("{}: step: found '{}', expected a step, best or newest; {}", named.string(), step, steps_text(there));
     chosen = checkpoint_path(folder, number);
     if (!fs::exists(chosen))
-      fail("{}: --step: found {}, expected the step of a checkpoint; {}", named.string(), step, steps_text(there));
+      fail("{}: step: found {}, expected the step of a checkpoint; {}", named.string(), step, steps_text(there));
   }
   verify_checkpoint(chosen);
   return {named, chosen};

@@ -38,7 +38,7 @@ std::string sample_text(const TrainConfig& config) {
   auto tokenizer = make_tokenizer(config.tokenizer);
   RunFolder run(config.run.dir, "newest", [](const std::string&) {});
   auto backend = make_cpu_backend(config.threads);
-  Predictor predictor(*backend, run, config.batch.sequence_length, tokenizer->end_id());
+  Predictor predictor(*backend, run, config.batch.sequence_length, tokenizer.get());
   std::vector<int32_t> tokens{tokenizer->end_id()};
   tokenizer->encode(config.run.sample_prompt, tokens);
   const size_t prompt = tokens.size();
@@ -96,7 +96,12 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                                 static_cast<double>(trainer.batches().samples_per_epoch())));
   if (trainer.validation_targets() > 0)
     line("evaluation", evaluation_need(config.run, per_step, static_cast<double>(trainer.validation_targets())));
-  auto shortened = [&](const std::string& whose, const Schedule& schedule) {
+  auto describe_schedule = [&](const std::string& whose, const Schedule& schedule) {
+    if (schedule.from_step > trainer.steps_done())
+      line("schedule",
+           fmt::format("{}from_step is {}, and this start begins at step {}; until then the rate is that of "
+                       "the schedule's first step, which is 0 under a warm-up",
+                       whose, schedule.from_step, trainer.steps_done()));
     if (schedule.asked_warmup_steps)
       line("warm-up", fmt::format("{}shortened to {}: the {} of the config are longer than the run", whose,
                                   schedule.warmup_steps, schedule.asked_warmup_steps));
@@ -104,9 +109,9 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
       line("decay", fmt::format("{}shortened to {}: the {} of the config do not fit into the run", whose,
                                 schedule.decay_steps, schedule.asked_decay_steps));
   };
-  shortened("", config.schedule);
+  describe_schedule("", config.schedule);
   for (const Group& group : config.optimizer.groups)
-    if (group.schedule) shortened(group.name + ": ", *group.schedule);
+    if (group.schedule) describe_schedule(group.name + ": ", *group.schedule);
   if (const std::string shortage = data_shortage(config, trainer.batches()); !shortage.empty())
     line("more data", shortage);
   const Plan plan = make_plan(config, communicator.size());
@@ -146,10 +151,15 @@ void print_end_page(const TrainConfig& config, const std::optional<double>& vali
     page +=
         fmt::format("\nvalidation loss {:.4f} nats per token, perplexity {:.3f}", *validation, std::exp(*validation));
   if (validation && floor)
-    page += fmt::format("\nentropy of the validation text {:.4f}: no model can do better; this one is {:.4f} above",
-                        floor->sample, *validation - floor->sample);
+    page += fmt::format("\nentropy of the whole validation text {:.4f}; the loss is {:.4f} above it", floor->sample,
+                        *validation - floor->sample);
   progress.message(page);
-  if (config.run.sample_tokens > 0 && !config.tokenizer.empty()) progress.message(sample_text(config));
+  if (config.run.sample_tokens == 0 || config.tokenizer.empty()) return;
+  try {
+    progress.message(sample_text(config));
+  } catch (const Error& error) {
+    progress.message(fmt::format("warning: {}; the run is complete without its sample", error.what()));
+  }
 }
 
 }  // namespace rowan

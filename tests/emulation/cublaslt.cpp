@@ -6,11 +6,9 @@
 #include <cuda_bf16.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <numeric>
-#include <thread>
 #include <vector>
 
 #include "engine.h"
@@ -288,7 +286,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                                 !is_device_range(m.auxiliary, other.bytes())))
     return CUBLAS_STATUS_INVALID_VALUE;
 
-  if (fastest >= 0 && asked.algorithm != uint32_t(fastest)) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  if (fastest >= 0 && asked.algorithm != uint32_t(fastest)) emulation::let_time_pass();
 
   // Captures everything by value, because a recorded product must keep its arguments.
   float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);

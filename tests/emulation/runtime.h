@@ -21,8 +21,10 @@ RuntimeCounts counts();
 void break_device(cudaError_t error);
 // Sets the total size of device memory.
 void limit_memory(size_t bytes);
-// Slows all of cuBLASLt's algorithms, numbered 0 to 7, except `algorithm`; -1: slows none. Each algorithm adds in a
-// different order.
+// Advances the clock of events by 1,000 seconds. No real time passes, so measured times do not depend on the machine.
+void let_time_pass();
+// Lets time pass in all of cuBLASLt's algorithms, numbered 0 to 7, except `algorithm`; -1: in none. Each algorithm adds
+// in a different order.
 void make_fastest(int algorithm);
 // Sets whether cuBLASLt refuses products with an epilogue (bias, bias gradient, GELU).
 void decline_epilogues(bool declined);

@@ -35,6 +35,12 @@ TEST_F(Continuing, MoreStepsUnderTheScheduleOverAllOfThem) {
   EXPECT_DOUBLE_EQ(rate("run", 13), 0.01 * (1 - (12.0 - 2) / (20 - 2)));
 }
 
+TEST_F(Continuing, AScheduleOfLaterIsNamed) {
+  const Outcome late = rowan(train("--resume --set run.steps=20 --set schedule.from_step=15"));
+  ASSERT_EQ(late.code, 0) << late.err;
+  EXPECT_NE(late.err.find("from_step is 15, and this start begins at step 12"), std::string::npos) << late.err;
+}
+
 TEST_F(Continuing, ANewScheduleFromHere) {
   ASSERT_EQ(rowan(train("--resume --set run.steps=20 --set schedule.from_step=12")).code, 0);
   EXPECT_EQ(rate("run", 13), 0) << "the continued run must warm up again";

@@ -131,7 +131,7 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
 
   for (const char* command : {"eval ", "generate "}) {
     expect_mistake(command + run + " --step 7", "the checkpoints are of steps 3 2 1");
-    expect_mistake(command + run + " --step bset", "--step: found 'bset', expected a step, best or newest");
+    expect_mistake(command + run + " --step bset", ": step: found 'bset', expected a step, best or newest");
   }
   expect_mistake("eval " + (checkpoints / "step_00000002").string() + " --step 1",
                  "--step 1: found a checkpoint, expected a run");

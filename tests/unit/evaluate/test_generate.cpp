@@ -14,6 +14,7 @@
 #include "run/predictor.h"
 #include "run/run_folder.h"
 #include "small_run.h"
+#include "tokenizer/tokenizer.h"
 
 namespace rowan {
 namespace {
@@ -80,12 +81,23 @@ class RunFolderTest : public ::testing::Test {
   std::unique_ptr<Backend> backend_;
 };
 
+// A model often has more logits than its tokenizer has ids, because its vocabulary is padded.
+TEST_F(RunFolderTest, PredictorLeavesOutPadding) {
+  Json padded = small_llama();
+  padded["vocab_size"] = 300;
+  write_small_run(dir_, padded);
+  const auto bytes = make_tokenizer("bytes");
+  const std::vector<int32_t> tokens = {1, 2, 3};
+  EXPECT_EQ(Predictor(*backend_, open(), 16, bytes.get())(tokens).size(), 257);
+  EXPECT_EQ(Predictor(*backend_, open(), 16, nullptr)(tokens).size(), 300);
+}
+
 TEST_F(RunFolderTest, PredictorSeesTheLastWindow) {
   write_small_run(dir_, small_llama());
   std::vector<int32_t> tokens = {1, 2, 3, 4, 5};
   Model model(*backend_, model_from(small_llama()), {.batch = 1, .seq = 5, .training = false});
   load_weights(model, open().checkpoint().model());
-  Predictor predict(*backend_, open(), 16, -1);
+  Predictor predict(*backend_, open(), 16, nullptr);
   std::vector<float> logits = predict(tokens);
   ASSERT_EQ(logits.size(), 257u);
 
@@ -107,9 +119,9 @@ TEST_F(RunFolderTest, PredictorSeesTheLastWindow) {
 TEST_F(RunFolderTest, ATextThatGrowsIsTheSameText) {
   for (const Json& model : {small_llama(), small_gpt2()}) {
     write_small_run(dir_, model);
-    Predictor grown(*backend_, open(), 16, -1);
+    Predictor grown(*backend_, open(), 16, nullptr);
     auto expect_like_fresh = [&](std::span<const int32_t> text, size_t seen) {
-      Predictor fresh(*backend_, open(), 16, -1);
+      Predictor fresh(*backend_, open(), 16, nullptr);
       const std::vector<float> a = grown(text), b = fresh(text.last(seen));
       ASSERT_EQ(a.size(), b.size());
       for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-5f) << text.size() << " tokens, logit " << i;
@@ -147,7 +159,7 @@ TEST_F(RunFolderTest, MistakesAreNamed) {
   Json other = small_llama();
   other["hidden_size"] = 32;
   write_file_atomically(dir_ / "config.json", Json({{"model", other}, {"tokenizer", "bytes"}}).dump());
-  EXPECT_THROW(Predictor(*backend_, open(), 8, -1), Error);
+  EXPECT_THROW(Predictor(*backend_, open(), 8, nullptr), Error);
 }
 
 TEST(Generate, AnIncompleteCharacterIsNotText) {

@@ -41,6 +41,7 @@ TEST(OptimizerConfig, AnotherFormKeepsTheMomentum) {
 TEST(OptimizerConfig, MistakesAreNamed) {
   expect_refused(R"({"lr": 1})", "name: is missing");
   expect_refused(R"({"name": "muoneqr"})", "did you mean 'muoneq-r'");
+  expect_refused(R"({"name": "SOAP"})", "did you mean 'soap'");
   expect_refused(R"({"name": "muon", "directon": "polar"})", "did you mean 'direction'");
   expect_refused(R"({"name": "muon", "direction": "newton_shulz"})", "did you mean 'newton_schulz'");
   expect_refused(R"({"name": "muon", "lr": "fast"})", "lr: found a string");
