@@ -14,7 +14,7 @@ namespace rowan {
 // "average": {"ema": COEFFICIENT, "ema_start": STEPS, "tail": STEPS}
 struct AverageConfig {
   double ema = 0;         // coefficient of the EMA a <- ema a + (1 - ema) w of the weights w; 0: no EMA
-  int64_t ema_start = 0;  // number of updates before the EMA starts; its first value is the weights after the next one
+  int64_t ema_start = 0;  // number of steps before the EMA starts; its first value is the weights after the next update
   int64_t tail = 0;       // number of last steps of the run whose weights are averaged; 0: no such average
 };
 

@@ -134,7 +134,7 @@ void visit(AverageConfig& average, Section& keys) {
               average.ema, 0, 0.9999999);
   keys.integer<0, largest_count>(
       {.name = "ema_start",
-       .help = "number of updates to skip; the average starts with the weights after the next update"},
+       .help = "number of steps before the average starts; its first value is the weights after the next update"},
       average.ema_start);
   keys.integer<0, largest_count>(
       {.name = "tail",
