@@ -243,17 +243,20 @@ std::string replaced(std::string text, std::string_view mark, std::string_view b
   return text;
 }
 
-void keep_only(SweepConfig& sweep, const std::vector<std::string>& labels) {
+void choose_cells(SweepConfig& sweep, const std::vector<std::string>& labels) {
   for (const std::string& label : labels) {
     const auto has = [&](const Cell& cell) { return std::count(cell.labels.begin(), cell.labels.end(), label) > 0; };
     if (std::none_of(sweep.cells.begin(), sweep.cells.end(), has))
       fail("--only: found '{}', which no run has as a label", label);
   }
-  std::erase_if(sweep.cells, [&](const Cell& cell) {
-    return std::none_of(labels.begin(), labels.end(), [&](const std::string& label) {
-      return std::count(cell.labels.begin(), cell.labels.end(), label) > 0;
-    });
-  });
+  for (Cell& cell : sweep.cells)
+    cell.chosen =
+        std::find_first_of(cell.labels.begin(), cell.labels.end(), labels.begin(), labels.end()) != cell.labels.end();
+}
+
+size_t first_chosen(const SweepConfig& sweep) {
+  const auto first = std::find_if(sweep.cells.begin(), sweep.cells.end(), [](const Cell& cell) { return cell.chosen; });
+  return static_cast<size_t>(first - sweep.cells.begin());
 }
 
 SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> tuned, std::optional<int64_t> seed) {

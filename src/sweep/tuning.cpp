@@ -45,15 +45,16 @@ std::vector<SweepRun> runs_of_cell(const SweepConfig& sweep, size_t cell, const 
 
 }  // namespace
 
-std::vector<SweepRun> known_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of) {
+std::vector<SweepRun> known_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of, Cells cells) {
   std::vector<SweepRun> runs;
   for (size_t cell = 0; cell < sweep.cells.size(); ++cell)
-    for (SweepRun& run : runs_of_cell(sweep, cell, outcome_of)) runs.push_back(std::move(run));
+    if (cells == Cells::all || sweep.cells[cell].chosen)
+      for (SweepRun& run : runs_of_cell(sweep, cell, outcome_of)) runs.push_back(std::move(run));
   return runs;
 }
 
 std::vector<SweepRun> open_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of) {
-  std::vector<SweepRun> runs = known_runs(sweep, outcome_of);
+  std::vector<SweepRun> runs = known_runs(sweep, outcome_of, Cells::chosen);
   std::erase_if(runs, [&](const SweepRun& run) { return outcome_of(run).state != State::open; });
   return runs;
 }

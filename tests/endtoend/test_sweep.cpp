@@ -152,6 +152,29 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   expect_mistake("compare " + (dir_ / "made").string() + " --against muon", "expected the label of a group");
 }
 
+// The tables keep the runs that --only leaves out, so that the reference of `against` stays.
+TEST_F(Sweep, OnlyLeavesTheOthersInTheTables) {
+  const std::string small = R"(--set 'tune={"path": "optimizer.lr", "values": [0.01]}' --set seeds=[1] )";
+  const auto runs = [&] { return Json::parse(read_file(dir_ / "made/sweep.json"))["runs"].size(); };
+  Outcome part = rowan(into("made") + small + "--only rmnp");
+  ASSERT_EQ(part.code, 0) << part.err;
+  EXPECT_EQ(part.err.find("adamw_lr0.01 begins"), std::string::npos) << part.err;
+  EXPECT_NE(part.out.find("unfinished"), std::string::npos) << part.out;
+  EXPECT_EQ(runs(), 2);
+  Outcome whole = rowan(into("made") + small);
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  EXPECT_EQ(whole.err.find("rmnp_lr0.01 begins"), std::string::npos) << whole.err;
+  const std::string page = read_file(dir_ / "made/report.html");
+  Outcome again = rowan(into("made") + small + "--only rmnp");
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(again.out, whole.out);
+  EXPECT_EQ(read_file(dir_ / "made/report.html"), page);
+  EXPECT_EQ(runs(), 2);
+  const Json rows = Json::parse(read_file(dir_ / "made/table.json"))["rows"];
+  ASSERT_EQ(rows.size(), 2);
+  EXPECT_NE(rows[0]["difference"].is_number(), rows[1]["difference"].is_number()) << "one row is the reference";
+}
+
 TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
   ASSERT_EQ(rowan("sweep " + file().string()).code, 0);
   expect_mistake("sweep " + file().string() + " --set set.batch.sequences=2",
@@ -205,6 +228,9 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
   ASSERT_EQ(script.code, 0) << script.err;
   EXPECT_NE(script.out.find("#SBATCH --array=0-3%2"), std::string::npos) << script.out;
   EXPECT_EQ(script.out.find("gpus"), std::string::npos) << "a CPU run";
+  const Outcome rmnp = rowan("sweep " + file().string() + " --slurm --only rmnp");
+  EXPECT_NE(rmnp.out.find("#SBATCH --array=0-1%2"), std::string::npos) << rmnp.out;
+  EXPECT_EQ(rmnp.out.find("adamw"), std::string::npos) << rmnp.out;
   write_file_atomically(dir_ / "job.sh", script.out);
   EXPECT_EQ(shell("bash -n " + (dir_ / "job.sh").string()).code, 0);
   // Runs one task of the array. The script in place of srun runs its arguments.

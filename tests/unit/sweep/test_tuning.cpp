@@ -15,12 +15,34 @@ namespace {
 
 using State = RunOutcome::State;
 
-SweepConfig sweep_of(std::vector<double> values, double extend, std::vector<int64_t> seeds) {
+// Writes a base config to the test's own folder.
+class SweepFolder : public ::testing::Test {
+ protected:
+  SweepFolder() {
+    write_small_shard(folder_ / "train.bin", 3001);
+    const Json base = {{"model", small_llama()},
+                       {"data", {{"train", folder_ / "train.bin"}, {"validation", folder_ / "train.bin"}}},
+                       {"batch", {{"sequences", 2}, {"sequence_length", 16}}},
+                       {"optimizer", {{"name", "rmnp"}}},
+                       {"run", {{"dir", "elsewhere"}, {"steps", 3}}}};
+    folder_.write("base.json", base.dump(2));
+  }
+
+  TemporaryFolder folder_;
+};
+
+class TunedRuns : public SweepFolder {
+ protected:
+  SweepConfig sweep_of(std::vector<double> values, double extend, std::vector<int64_t> seeds) const;
+};
+
+SweepConfig TunedRuns::sweep_of(std::vector<double> values, double extend, std::vector<int64_t> seeds) const {
   SweepConfig sweep;
+  sweep.dir = folder_ / "out";
   sweep.tuning = Tuning{{"optimizer.lr"}, std::move(values), false, extend, 64};
   sweep.seeds = std::move(seeds);
   sweep.axes = {{"optimizer", {{"rmnp", "", {}}}}};
-  sweep.cells = {{{"rmnp"}, "base.json", {}, 0}};
+  sweep.cells = {{{"rmnp"}, folder_ / "base.json", {}, 0}};
   return sweep;
 }
 
@@ -44,7 +66,7 @@ std::vector<std::string> names(const std::map<std::string, double>& done) {
   return result;
 }
 
-TEST(Tuning, TheGridGrowsWhileTheBestIsAtAnEdgeAndSeedsFollowAtTheBest) {
+TEST_F(TunedRuns, TheGridGrowsWhileTheBestIsAtAnEdgeAndSeedsFollowAtTheBest) {
   using Names = std::vector<std::string>;
   EXPECT_EQ(names(make_all(sweep_of({1, 2, 4}, 2, {7, 8, 9}), 2)),
             (Names{"rmnp_lr1_seed7", "rmnp_lr2_seed7", "rmnp_lr2_seed8", "rmnp_lr2_seed9", "rmnp_lr4_seed7"}));
@@ -55,28 +77,28 @@ TEST(Tuning, TheGridGrowsWhileTheBestIsAtAnEdgeAndSeedsFollowAtTheBest) {
   EXPECT_EQ(names(make_all(sweep_of({1, 2}, 0, {7}), 8)), (Names{"rmnp_lr1", "rmnp_lr2"}));
 }
 
-TEST(Tuning, GrowingEndsAtTheFarthest) {
+TEST_F(TunedRuns, GrowingEndsAtTheFarthest) {
   SweepConfig sweep = sweep_of({1}, 2, {1});
   sweep.tuning->farthest = 4;
   EXPECT_EQ(make_all(sweep, 1e9).size(), 4) << "one value is at both edges: 0.5, 1, 2 and 4";
   EXPECT_EQ(make_all(sweep_of({1, 2}, 2, {1}), 1e9).size(), 8) << "to 128 = 64 x 2";
 }
 
-TEST(Tuning, WhatDivergedIsTheWorst) {
+TEST_F(TunedRuns, WhatDivergedIsTheWorst) {
   const SweepConfig sweep = sweep_of({1, 2}, 2, {1});
   const double infinite = std::numeric_limits<double>::infinity();
   auto outcome = [&](const SweepRun& run) {
     return RunOutcome{State::done, *run.tuned > 1.5 ? infinite : *run.tuned < 0.6 ? 2.0 : 1.0};
   };
-  const std::vector<SweepRun> known = known_runs(sweep, outcome);
+  const std::vector<SweepRun> known = known_runs(sweep, outcome, Cells::all);
   ASSERT_EQ(known.size(), 3);
   EXPECT_EQ(known[0].name, "rmnp_lr0.5");
 }
 
-TEST(Tuning, ACellWithAFailureWaitsAndOthersGoOn) {
+TEST_F(TunedRuns, ACellWithAFailureWaitsAndOthersGoOn) {
   SweepConfig sweep = sweep_of({1, 2}, 2, {1, 2});
   sweep.axes[0].values.push_back({"muon", "", {}});
-  sweep.cells.push_back({{"muon"}, "base.json", {}, 0});
+  sweep.cells.push_back({{"muon"}, folder_ / "base.json", {}, 0});
   auto outcome = [&](const SweepRun& run) {
     if (run.name == "rmnp_lr1_seed1") return RunOutcome{State::failed, 0};
     return run.cell == 0 ? RunOutcome{} : RunOutcome{State::done, *run.tuned};
@@ -86,16 +108,28 @@ TEST(Tuning, ACellWithAFailureWaitsAndOthersGoOn) {
   EXPECT_EQ(open, (std::vector<std::string>{"rmnp_lr2_seed1"})) << "muon is at its farthest";
 }
 
-class SweepFile : public ::testing::Test {
+TEST_F(TunedRuns, OnlyChosenCellsAreOpen) {
+  SweepConfig sweep = sweep_of({1}, 0, {1});
+  sweep.axes[0].values.push_back({"muon", "", {}});
+  sweep.cells.push_back({{"muon"}, folder_ / "base.json", {}, 0});
+  EXPECT_EQ(first_chosen(sweep), 0);
+  EXPECT_EQ(error_of([&] {
+              choose_cells(sweep, {"muon", "lion"});
+            }),
+            "--only: found 'lion', which no run has as a label");
+  choose_cells(sweep, {"muon"});
+  EXPECT_EQ(first_chosen(sweep), 1);
+  const auto outcome = [](const SweepRun&) { return RunOutcome{}; };
+  const std::vector<SweepRun> open = open_runs(sweep, outcome);
+  ASSERT_EQ(open.size(), 1);
+  EXPECT_EQ(open[0].name, "muon_lr1");
+  EXPECT_EQ(known_runs(sweep, outcome, Cells::chosen).size(), 1);
+  EXPECT_EQ(known_runs(sweep, outcome, Cells::all).size(), 2);
+}
+
+class SweepFile : public SweepFolder {
  protected:
   SweepFile() {
-    write_small_shard(folder_ / "train.bin", 3001);
-    const Json base = {{"model", small_llama()},
-                       {"data", {{"train", folder_ / "train.bin"}, {"validation", folder_ / "train.bin"}}},
-                       {"batch", {{"sequences", 2}, {"sequence_length", 16}}},
-                       {"optimizer", {{"name", "rmnp"}}},
-                       {"run", {{"dir", "elsewhere"}, {"steps", 3}}}};
-    folder_.write("base.json", base.dump(2));
     json_ = {{"base", "base.json"},
              {"dir", folder_ / "out"},
              {"axes", {{"optimizer", {{"rmnp", Json::object()}, {"muon", {{"optimizer", {{"name", "muon"}}}}}}}}}};
@@ -109,7 +143,6 @@ class SweepFile : public ::testing::Test {
   }
   void expect(const std::string& part) { EXPECT_NE(error().find(part), std::string::npos) << error(); }
 
-  TemporaryFolder folder_;
   Json json_;
 };
 
