@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 
@@ -27,7 +28,7 @@ std::string slug(std::string text) {
 }
 
 // Rounds a grid value to the digits that the name of a run shows.
-double rounded(double value) { return std::stod(fmt::format("{:.6g}", value)); }
+double rounded(double value) { return std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr); }
 
 std::string last_part(const std::string& path) { return path.substr(path.rfind('.') + 1); }
 
@@ -153,11 +154,22 @@ std::vector<int64_t> parse_seeds(JsonObject& root) {
   return seeds;
 }
 
+// A tuned value as the config's key takes it. Keys of integers do not take 5.0.
+Json tuned_json(double value) {
+  constexpr double most = int64_t{1} << 53;  // a double holds all integers up to this one
+  return value == std::floor(value) && value < most ? Json(static_cast<int64_t>(value)) : Json(value);
+}
+
 double own_value(const TrainConfig& config, const std::string& path) {
   const Json* place = value_at(config.resolved, path);
-  if (place && place->is_number()) return place->get<double>();
-  if (path == "optimizer.lr") return config.optimizer.rates().main;  // the rate of the main recipe
-  fail("tune.factors: found no number at {} in the config; set it there, or use tune.values", path);
+  const bool is_number = place && place->is_number();
+  if (!is_number && path != "optimizer.lr")
+    fail("tune.factors: found no number at {} in the config; set it there, or use tune.values", path);
+  const double value = is_number ? place->get<double>() : config.optimizer.rates().main;  // the main recipe's rate
+  if (!(value > 0))
+    fail("tune.factors: found {} {} in the config, expected a value greater than 0; set it there, or use tune.values",
+         path, value);
+  return value;
 }
 
 void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, const std::vector<Edit>& common) {
@@ -205,21 +217,33 @@ auto in_cell(const SweepConfig& sweep, const Cell& cell, Work work) {
   }
 }
 
-// Throws Error for mistakes that can be found before a run starts. Sets Cell::own if tune.factors is given.
+// Throws Error if a config refuses a value of the first grid, or if two values are the same when rounded. Sets
+// Cell::own if tune.factors is given.
+void check_grid(SweepConfig& sweep, size_t i, const TrainConfig& config) {
+  const Tuning& tuning = *sweep.tuning;
+  if (tuning.factors) sweep.cells[i].own = own_value(config, tuning.paths[0]);
+  std::optional<double> before;
+  for (double value : tuning.values) {
+    const SweepRun run = make_run(sweep, i, tuning.factors ? value * sweep.cells[i].own : value, {});
+    config_of(sweep, run);
+    if (run.tuned == before)
+      fail("tune.factors: found {} {} twice, rounded to 6 digits; expected factors that differ more", tuning.paths[0],
+           *run.tuned);
+    before = run.tuned;
+  }
+}
+
+// Throws Error for mistakes that can be found before a run starts.
 void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::string, std::string>& taken) {
-  const TrainConfig config = config_of(sweep, make_run(sweep, i, {}, {}));
-  if (sweep.tuning && sweep.tuning->factors) sweep.cells[i].own = own_value(config, sweep.tuning->paths[0]);
-  const std::optional<int64_t> seed = sweep.seeds.empty() ? std::nullopt : std::optional(sweep.seeds[0]);
-  SweepRun run = make_run(sweep, i, {}, seed);
-  if (sweep.tuning)
-    for (double value : {sweep.tuning->values.front(), sweep.tuning->values.back()}) {
-      run = make_run(sweep, i, value * (sweep.tuning->factors ? sweep.cells[i].own : 1), seed);
-      config_of(sweep, run);
-    }
+  const SweepRun plain = make_run(sweep, i, {}, {});
+  const TrainConfig config = config_of(sweep, plain);
+  if (sweep.tuning) check_grid(sweep, i, config);
+  // Cells whose own values differ may have the same name but no common run until a grid has grown. So the names of the
+  // cells are compared, not those of their first runs.
   const std::string shown = fmt::format("{}", fmt::join(sweep.cells[i].labels, ", "));
-  if (const auto [at, fresh] = taken.emplace(run.name, shown); !fresh)
-    fail("{}: axes: found two runs with the folder {}: ({}) and ({})", sweep.file, (sweep.dir / run.name).string(),
-         at->second, shown);
+  if (const auto [at, fresh] = taken.emplace(plain.name, shown); !fresh)
+    fail("{}: axes: found two runs with the folder {}{}: ({}) and ({})", sweep.file, (sweep.dir / plain.name).string(),
+         sweep.tuning || sweep.seeds.size() > 1 ? "_..." : "", at->second, shown);
   if (config.run.patience)
     fail("run.patience: found {}, expected 0: a sweep compares losses at the last step", config.run.patience);
   check_metric(sweep.metric, config.data, sweep.file + ": metric");
@@ -230,7 +254,7 @@ void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::str
 }
 
 void check_cells(SweepConfig& sweep, bool needs_data) {
-  std::map<std::string, std::string> taken;  // maps the name of a run's folder to the labels of its cell
+  std::map<std::string, std::string> taken;  // maps the name of a cell's runs to the labels of the cell
   for (size_t i = 0; i < sweep.cells.size(); ++i)
     in_cell(sweep, sweep.cells[i], [&] { check_cell(sweep, i, needs_data, taken); });
 }
@@ -281,7 +305,7 @@ TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run) {
   const Cell& cell = sweep.cells[run.cell];
   std::vector<Edit> edits = cell.settings;
   if (run.tuned)
-    for (const std::string& path : sweep.tuning->paths) edits.push_back({path, *run.tuned, sweep.tune_at});
+    for (const std::string& path : sweep.tuning->paths) edits.push_back({path, tuned_json(*run.tuned), sweep.tune_at});
   if (run.seed) edits.push_back({"run.seed", *run.seed, sweep.seeds_at});
   edits.push_back({"run.dir", (sweep.dir / run.name).string(), sweep.dir_at});
   return in_cell(sweep, cell, [&] { return load_config(cell.config, edits); });

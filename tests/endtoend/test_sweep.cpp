@@ -175,6 +175,18 @@ TEST_F(Sweep, OnlyLeavesTheOthersInTheTables) {
   EXPECT_NE(rows[0]["difference"].is_number(), rows[1]["difference"].is_number()) << "one row is the reference";
 }
 
+TEST_F(Sweep, AValueThatItsKeyRefusesEndsTheGrid) {
+  const std::string ratio =
+      R"(--set 'tune={"path": "schedule.min_lr_ratio", "values": [0.9], "extend": 2, "farthest": 4}' )"
+      R"(--set axes={} --set against='""' --set seeds=[1] )";
+  Outcome result = rowan(into("made") + ratio);
+  ASSERT_EQ(result.code, 0) << result.err;
+  const Json row = Json::parse(read_file(dir_ / "made/table.json"))["rows"][0];
+  EXPECT_EQ(row["tried"], (Json{0.45, 0.9})) << "1.8 is more than 1";
+  EXPECT_EQ(row["best_min_lr_ratio"], 0.9);
+  EXPECT_NE(rowan(into("made") + ratio + "--list").out.find("2 runs are known now, 0 are open"), std::string::npos);
+}
+
 TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
   ASSERT_EQ(rowan("sweep " + file().string()).code, 0);
   expect_mistake("sweep " + file().string() + " --set set.batch.sequences=2",

@@ -108,6 +108,32 @@ TEST_F(TunedRuns, ACellWithAFailureWaitsAndOthersGoOn) {
   EXPECT_EQ(open, (std::vector<std::string>{"rmnp_lr2_seed1"})) << "muon is at its farthest";
 }
 
+TEST_F(TunedRuns, AValueThatTheKeyRefusesEndsTheGrid) {
+  using Names = std::vector<std::string>;
+  SweepConfig ratio = sweep_of({0.3, 0.9}, 2, {1, 2});
+  ratio.tuning->paths = {"schedule.min_lr_ratio"};  // at most 1
+  EXPECT_EQ(names(make_all(ratio, 1e9)),
+            (Names{"rmnp_min_lr_ratio0.3_seed1", "rmnp_min_lr_ratio0.9_seed1", "rmnp_min_lr_ratio0.9_seed2"}));
+  ratio.tuning->values = {0.9};  // one value at both edges
+  ratio.seeds = {1};
+  EXPECT_EQ(names(make_all(ratio, 1e9)), (Names{"rmnp_min_lr_ratio0.45", "rmnp_min_lr_ratio0.9"}));
+  SweepConfig integers = sweep_of({5, 10}, 2, {1});
+  integers.tuning->paths = {"batch.sequences"};
+  integers.tuning->farthest = 2;
+  EXPECT_EQ(names(make_all(integers, 1)), (Names{"rmnp_sequences10", "rmnp_sequences5"})) << "2.5 is no integer";
+  EXPECT_EQ(names(make_all(integers, 1e9)), (Names{"rmnp_sequences10", "rmnp_sequences20", "rmnp_sequences5"}));
+}
+
+// Rounded to 6 digits, the next value is the edge itself.
+TEST_F(TunedRuns, AStepThatRoundingUndoesEndsTheGrid) {
+  int calls = 0;
+  auto outcome = [&](const SweepRun&) {
+    if (++calls > 1000) fail("the grid grows for ever");
+    return RunOutcome{State::done, 1};
+  };
+  EXPECT_EQ(known_runs(sweep_of({5}, 1 + 1e-7, {1}), outcome, Cells::all).size(), 1);
+}
+
 TEST_F(TunedRuns, OnlyChosenCellsAreOpen) {
   SweepConfig sweep = sweep_of({1}, 0, {1});
   sweep.axes[0].values.push_back({"muon", "", {}});
@@ -163,6 +189,34 @@ TEST_F(SweepFile, CellsAreTheProductOfTheAxes) {
   EXPECT_EQ(config.run.seed, 6);
   EXPECT_EQ(config.batch.sequences, 4);
   EXPECT_EQ(config.run.dir, folder_ / "out/muon_steps3_lr0.01_seed6");
+}
+
+TEST_F(SweepFile, AKeyOfIntegersCanBeTuned) {
+  json_["tune"] = {{"path", "run.steps"}, {"values", {2, 4}}};
+  const SweepConfig sweep = load();
+  EXPECT_EQ(config_of(sweep, make_run(sweep, 0, 4, {})).run.steps, 4);
+  json_["tune"]["values"] = {2, 2.5, 4};
+  expect("tune.values: run.steps: found a number (2.5), expected an integer");
+}
+
+TEST_F(SweepFile, FactorsNeedAnOwnValueAboveZero) {
+  json_["set"] = {{"optimizer.weight_decay", 0}};
+  json_["tune"] = {{"path", "optimizer.weight_decay"}, {"factors", {0.5, 1, 2}}, {"extend", 2}};
+  EXPECT_EQ(error(), folder_ / "sweep.json" +
+                         ": the runs of (rmnp): tune.factors: found optimizer.weight_decay 0 in the config, expected a "
+                         "value greater than 0; set it there, or use tune.values");
+}
+
+TEST_F(SweepFile, RunsHaveDifferentNames) {
+  json_["set"] = {{"optimizer.lr", 0.11}};
+  json_["tune"] = {{"path", "optimizer.lr"}, {"factors", {9.99998, 9.99999}}};
+  expect("tune.factors: found optimizer.lr 1.1 twice, rounded to 6 digits");
+  json_["tune"]["factors"] = {1, 2};
+  json_["axes"] = {{"size", {{"a b", {{"optimizer.lr", 1}}}, {"a-b", {{"optimizer.lr", 8}}}}}};
+  expect("found two runs with the folder " + folder_ / "out/a-b_...: (a b) and (a-b)");
+  json_["tune"] = {{"path", "optimizer.lr"}, {"values", {1e-310}}};  // not a normal number
+  json_["axes"].erase("size");
+  EXPECT_EQ(error(), "");
 }
 
 TEST_F(SweepFile, APartOfASectionIsSetAfterTheSection) {
