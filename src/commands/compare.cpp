@@ -29,8 +29,6 @@ std::string figure_or_empty(double value, const char* format) {
   return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "";
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
 // One row per run, without groups. The rows are sorted by the last validation loss, lowest first. Runs without a
 // validation loss are at the end.
 Table table_of_runs(const ResultSet& set) {
@@ -74,13 +72,13 @@ Table table_of_runs(const ResultSet& set) {
         {fmt::format("{:g}", rates.main), rates.main},
         {rates.adamw ? fmt::format("{:g}", *rates.adamw) : "", rates.adamw ? Json(*rates.adamw) : Json()},
         {r.steps == r.planned ? fmt::format("{}", r.steps) : fmt::format("{} of {}", r.steps, r.planned), r.steps},
-        {std::isfinite(r.tokens) ? human_count(r.tokens) : "", number(r.tokens)},
-        {figure_or_empty(r.train_loss, "{:.4f}"), number(r.train_loss)},
-        {figure_or_empty(row.last, "{:.4f}"), number(row.last)},
-        {figure_or_empty(std::exp(row.last), "{:.3f}"), number(std::exp(row.last))},
-        {std::isfinite(row.best) ? fmt::format("{:.4f} at {}", row.best, row.best_step) : "", number(row.best)},
-        {figure_or_empty(r.tokens / r.seconds, "{:.0f}"), number(r.tokens / r.seconds)},
-        {human_duration(r.seconds), number(r.seconds)}};
+        {std::isfinite(r.tokens) ? human_count(r.tokens) : "", r.tokens},
+        {figure_or_empty(r.train_loss, "{:.4f}"), r.train_loss},
+        {figure_or_empty(row.last, "{:.4f}"), row.last},
+        {figure_or_empty(std::exp(row.last), "{:.3f}"), std::exp(row.last)},
+        {std::isfinite(row.best) ? fmt::format("{:.4f} at {}", row.best, row.best_step) : "", row.best},
+        {figure_or_empty(r.tokens / r.seconds, "{:.0f}"), r.tokens / r.seconds},
+        {human_duration(r.seconds), r.seconds}};
   }
   table.notes = notes_on(set);
   return table;

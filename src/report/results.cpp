@@ -37,7 +37,7 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
     if (!row.contains("step")) continue;
     const double step = row.at("step");
     auto add = [&](std::vector<ResultPoint>& curve, double value) {
-      if (std::isfinite(value)) curve.push_back({step, step * tokens_per_step, value});
+      if (std::isfinite(value)) curve.push_back({step, step > 0 ? step * tokens_per_step : 0, value});
     };
     if (row.contains("loss")) {
       add(run.training, figure(row, "loss"));

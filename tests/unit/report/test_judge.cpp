@@ -177,6 +177,24 @@ TEST(Judge, TablesInEveryForm) {
             Json::parse(R"({"rows": [{"a": "x,\"y\"", "b": 1.5}, {"a": null, "b": 2}], "notes": ["said"]})"));
 }
 
+// A run of 0 steps has no time, and its number of tokens may be unknown.
+TEST(Judge, AMissingNumberIsEmpty) {
+  ResultSet set;
+  set.axes = {"size", "optimizer"};
+  set.loss = 9;
+  set.runs = {run_of("adamw", 0.01, 1, 3)};
+  const double missing = std::numeric_limits<double>::quiet_NaN();
+  set.runs[0].tuned.reset();
+  set.runs[0].seconds = missing;
+  for (ResultPoint& point : set.runs[0].validation["val_loss"]) point.tokens = missing;
+  const Table table = judge(set, true);
+  EXPECT_EQ(render(table, TableFormat::csv),
+            "size,optimizer,seeds,val_loss,deviation,perplexity,tokens_to_loss,seconds\n"
+            "small,adamw,1,3.0,,20.085536923187668,,\n");
+  EXPECT_TRUE(rows_of(table)[0]["seconds"].is_null());
+  EXPECT_EQ(render(table, TableFormat::text).find("nan"), std::string::npos);
+}
+
 TEST(Judge, ASweptRateHasTheRateOfAdamWBesideIt) {
   ResultSet set = two_optimizers();
   set.tuned = "";

@@ -19,5 +19,16 @@ TEST(Results, TrainLossIsTheMeanOfTheLastTenth) {
   }
 }
 
+ResultRun run_with(const std::string& rows) {
+  TemporaryFolder folder;
+  folder.write("config.json", R"({"run": {"steps": 60}})");
+  folder.write("metrics.jsonl", rows);
+  return read_run(folder / "");
+}
+
+TEST(Results, NoTokensAreReadBeforeTheFirstStep) {
+  EXPECT_EQ(run_with("{\"step\": 0, \"val_loss\": 5.5}\n").validation.at("val_loss")[0].tokens, 0);
+}
+
 }  // namespace
 }  // namespace rowan
