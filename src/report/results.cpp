@@ -44,7 +44,7 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
       if (step > static_cast<double>(run.steps - tenth)) sum += figure(row, "loss"), ++count;
     }
     // A validation loss that is not finite is null in metrics.jsonl.
-    if (row.contains("val_loss") && !row["val_loss"].is_number() && row["step"] == run.planned) run.diverged = true;
+    if (row.contains("val_loss")) run.diverged = !row["val_loss"].is_number();
     for (const std::string& metric : loss_metrics())
       if (row.contains(metric)) add(run.validation[metric], figure(row, metric.c_str()));
     for (const auto& [name, value] : row.items())

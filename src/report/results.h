@@ -25,7 +25,7 @@ struct ResultRun {
   std::string config_file;           // config file that the run was started from; "" if unknown
   Json config;                       // config.json of the run's folder; null if the run has not begun
   std::vector<std::string> changes;  // config changes when the run continued, as by changes_on_the_way()
-  bool diverged = false;
+  bool diverged = false;  // the newest validation loss is not finite, or the sweep noted that the run diverged
   int64_t steps = 0, planned = 0;
   double tokens = std::numeric_limits<double>::quiet_NaN(), seconds = std::numeric_limits<double>::quiet_NaN();
   double train_loss = std::numeric_limits<double>::quiet_NaN();  // mean logged loss of the last tenth of the steps

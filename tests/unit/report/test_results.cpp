@@ -26,6 +26,14 @@ ResultRun run_with(const std::string& rows) {
   return read_run(folder / "");
 }
 
+// A loss that is not finite is null in metrics.jsonl.
+TEST(Results, ARunDivergesWithItsNewestValidationLoss) {
+  const std::string rows = "{\"step\": 20, \"val_loss\": 5.5}\n{\"step\": 40, \"val_loss\": null}\n";
+  EXPECT_TRUE(run_with(rows).diverged);
+  EXPECT_EQ(run_with(rows).final_loss("val_loss"), std::numeric_limits<double>::infinity());
+  EXPECT_FALSE(run_with(rows + "{\"step\": 60, \"val_loss\": 5.2}\n").diverged);
+}
+
 TEST(Results, NoTokensAreReadBeforeTheFirstStep) {
   EXPECT_EQ(run_with("{\"step\": 0, \"val_loss\": 5.5}\n").validation.at("val_loss")[0].tokens, 0);
 }
