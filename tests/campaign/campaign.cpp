@@ -26,6 +26,7 @@
 
 #include "base/json.h"
 #include "base/random.h"
+#include "exit_code.h"
 #include "paths.h"
 #include "run/metrics.h"
 #include "small_run.h"
@@ -233,7 +234,7 @@ class Campaign {
   static int ended(pid_t child) {
     int status = 0;
     ::waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return exit_code(status);
   }
 
   void lose(const Command& command, const std::string& what) {

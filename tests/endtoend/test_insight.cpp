@@ -1,7 +1,7 @@
 // Tests the learning rates, times, norms and telemetry in the rows of a run, and the trace of a run. Also tests parts
 // of what `rowan plan` prints, and that lines fit a terminal.
 #include <pty.h>
-#include <sys/wait.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -36,9 +36,7 @@ class Insight : public TrainCommand {
     char part[4096];
     for (ssize_t n; (n = ::read(terminal, part, sizeof part)) > 0;) text.append(part, static_cast<size_t>(n));
     ::close(terminal);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    EXPECT_EQ(WEXITSTATUS(status), 0) << text;
+    EXPECT_EQ(code_of(child), 0) << text;
     return text;
   }
 

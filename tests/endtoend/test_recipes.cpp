@@ -1,10 +1,10 @@
 // Runs the get.sh scripts of four corpora in data/ on real samples, without a network.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <cstdlib>
 
 #include "base/json.h"
+#include "exit_code.h"
 #include "paths.h"
 #include "shared_files.h"
 #include "text_files.h"
@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 int run_recipe(const std::string& name, const std::string& arguments) {
   std::string command = "ROWAN=" + rowan_binary() + " " + source_path("data/" + name) + "/get.sh --offline " +
                         arguments + " >/dev/null 2>&1";
-  return std::system(command.c_str());
+  return exit_code(std::system(command.c_str()));
 }
 
 TEST(Recipes, C4FromRealFiles) {
@@ -41,11 +41,10 @@ TEST(Recipes, C4FromRealFiles) {
   std::string one = "--shards 1 --raw " + folder / "raw" + " --out " + folder / "one" + " --tokenizer bytes";
   ASSERT_EQ(run_recipe("c4", one), 0);
   EXPECT_EQ(Json::parse(read_file(folder / "one/manifest.json"))["documents"], 13);
-  EXPECT_EQ(WEXITSTATUS(run_recipe("c4", "--raw " + folder / "nothing")), 2);
+  EXPECT_EQ(run_recipe("c4", "--raw " + folder / "nothing"), 2);
   // A partial file stops the command.
   fs::resize_file(folder / "raw/c4-train.00001-of-00003.json.gz", 4000);
-  EXPECT_EQ(WEXITSTATUS(run_recipe("c4", "--raw " + folder / "raw" + " --out " + folder / "half --tokenizer bytes")),
-            2);
+  EXPECT_EQ(run_recipe("c4", "--raw " + folder / "raw" + " --out " + folder / "half --tokenizer bytes"), 2);
   EXPECT_FALSE(fs::exists(folder / "half/manifest.json"));
 }
 
@@ -63,14 +62,12 @@ TEST(Recipes, FineWebFromRealParquet) {
     EXPECT_EQ(Json::parse(read_file(out + "/manifest.json"))["documents"], 300) << name;
   }
   const std::string all = "--raw " + samples.string() + " --out " + folder / "all" + " --tokenizer bytes";
-  EXPECT_EQ(WEXITSTATUS(run_recipe("fineweb", all)), 2) << "100 million validation tokens leave none for training";
+  EXPECT_EQ(run_recipe("fineweb", all), 2) << "100 million validation tokens leave none for training";
   // A partial file stops the command although the other files are complete.
   fs::create_directory(folder / "raw");
   for (const auto& entry : fs::directory_iterator(samples)) fs::copy(entry.path(), folder / "raw");
   fs::resize_file(folder / "raw/fineweb_legal_batch_000003.parquet", 100000);
-  EXPECT_EQ(
-      WEXITSTATUS(run_recipe("fineweb_edu", "--raw " + folder / "raw" + " --out " + folder / "cut --tokenizer bytes")),
-      2);
+  EXPECT_EQ(run_recipe("fineweb_edu", "--raw " + folder / "raw" + " --out " + folder / "cut --tokenizer bytes"), 2);
   EXPECT_FALSE(fs::exists(folder / "cut/manifest.json"));
 }
 

@@ -114,9 +114,7 @@ TEST_F(Slurm, AStoppedBatchScriptSavesAndIsNotDone) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   kill(script, SIGTERM);
-  int status = 0;
-  waitpid(script, &status, 0);
-  EXPECT_EQ(WEXITSTATUS(status), 143) << read_file(dir_ / "log");
+  EXPECT_EQ(code_of(script), 143) << read_file(dir_ / "log");
   EXPECT_EQ(list_checkpoints(dir_ / "run/checkpoints").size(), 1u);
 }
 #endif

@@ -84,7 +84,7 @@ class Sweep : public CommandTest {
         const std::vector<pid_t> children = children_of(process);
         int status;
         if ((ended = waitpid(process, &status, WNOHANG) == process)) {
-          EXPECT_EQ(WEXITSTATUS(status), 0) << read_file(dir_ / "err");
+          EXPECT_EQ(exit_code(status), 0) << read_file(dir_ / "err");
           EXPECT_EQ(table("killed"), table("whole"));
           fs::remove_all(dir_ / "killed");  // the sweep ended before the kill: start again
         } else if (random.below(2) && !children.empty()) {

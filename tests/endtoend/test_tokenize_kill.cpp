@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "exit_code.h"
 #include "paths.h"
 #include "text_files.h"
 
@@ -124,7 +125,7 @@ TEST(TokenizeKill, AFullDiskSaysSoAndTheSameCommandGoesOn) {
   };
   ASSERT_EQ(tokenize("whole", ""), 0);
   // A limit on file sizes, in units of 512 bytes, makes writes fail as on a full disk.
-  EXPECT_EQ(WEXITSTATUS(tokenize("out", "ulimit -f 3000; ")), 2);
+  EXPECT_EQ(exit_code(tokenize("out", "ulimit -f 3000; ")), 2);
   const std::string said = read_file(folder / "err");
   EXPECT_NE(said.find("cannot write"), std::string::npos) << said;
   EXPECT_NE(said.find("train-00000.bin"), std::string::npos) << said;
