@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "command.h"
+#include "free_port.h"
 #include "paths.h"
 #include "small_run.h"
 
@@ -34,8 +35,10 @@ class Slurm : public CommandTest {
   }
 
   std::string environment(const std::string& more, const std::string& before = "") const {
+    // The batch script meets at port 20000 + SLURM_JOB_ID % 12000.
+    const int job = std::stoi(free_port()) - 20000;
     return "cd " + source_path() + " && " + before + "PATH=" + source_path("tests/endtoend/slurm") +
-           ":$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" + std::to_string(::getpid()) + " " + more + " ";
+           ":$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" + std::to_string(job) + " " + more + " ";
   }
   // The command of a Slurm step of three tasks without MPI.
   std::string step(const std::string& address, const std::string& more, const std::string& options = "",
@@ -48,7 +51,7 @@ class Slurm : public CommandTest {
     return environment("SLURM_GPUS_ON_NODE=2 ROWAN=" + rowan_binary() + " " + more, before) +
            "bash scripts/slurm.sbatch " + (dir_ / "config.json").string();
   }
-  std::string tcp() const { return "tcp:localhost:" + std::to_string(20000 + ::getpid() % 12000); }
+  std::string tcp() const { return "tcp:localhost:" + free_port(); }
 
   // Expects that each of these tasks has ended with exit code 2.
   void expect_all_left(std::vector<int> tasks) {
