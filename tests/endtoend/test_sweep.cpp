@@ -158,6 +158,23 @@ TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
                  "found another config (first difference at batch.sequences)");
 }
 
+TEST_F(Sweep, ALauncherStartsTheRanksOfARun) {
+  // The script in place of mpirun records its arguments and starts one rank.
+  const fs::path launcher = dir_ / "launcher", calls = dir_ / "calls";
+  write_file_atomically(launcher, "#!/bin/sh\necho \"$*\" >>" + calls.string() + "\nshift 2\nexec \"$@\"\n");
+  fs::permissions(launcher, fs::perms::owner_all);
+  const Outcome result = rowan(into("made") + "--only adamw --set seeds=[1] --set resources.jobs=1 --set " +
+                               "resources.ranks=2 --set 'resources.launcher=\"" + launcher.string() + " -n {ranks}\"'");
+  ASSERT_EQ(result.code, 0) << result.err;
+  std::istringstream lines(read_file(calls));
+  int runs = 0;
+  for (std::string line; std::getline(lines, line); ++runs) {
+    EXPECT_TRUE(line.starts_with("-n 2 /")) << line;
+    EXPECT_NE(line.find("/rowan train " + (dir_ / "made").string()), std::string::npos) << line;
+  }
+  EXPECT_GE(runs, 2) << "two learning rates";
+}
+
 TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {
   ASSERT_EQ(rowan(into("whole")).code, 0);
   fs::create_directories(dir_ / "made/diverged");  // the folder of a sweep that has begun
