@@ -260,6 +260,7 @@ class Campaign {
     command.before = contents(command.out);
     const auto begin = Clock::now();
     const fs::path count = dir_ / "counts";
+    fs::remove(count);
     const int code = ended(
         start(command, command.faults ? shim({"ROWAN_FAULT_COUNT=" + count.string()}) : std::vector<std::string>()));
     command.seconds = seconds_since(begin);
@@ -267,7 +268,9 @@ class Campaign {
     command.undisturbed = results(command);
     std::ifstream lines(count);
     std::string name;
-    for (long number; command.faults && lines >> name >> number;) command.calls[name] = number;
+    long all = 0;
+    for (long number; command.faults && lines >> name >> number; all += number) command.calls[name] = number;
+    if (command.faults && all == 0) return lose(command, "the preloaded library counted no call");
     begin_anew(command);
   }
 
