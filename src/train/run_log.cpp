@@ -33,8 +33,6 @@ RunLog::RunLog(const TrainConfig& config, const Trainer& trainer, Progress& prog
       last_step_(trainer.steps_done()),
       first_step_(trainer.steps_done()) {}
 
-double RunLog::seconds() const { return seconds_before_ + steady_seconds() - start_ - paused_; }
-
 void RunLog::step(const StepResult& result) {
   const int64_t step = trainer_.steps_done();
   if (!result.skipped.empty())
@@ -57,7 +55,7 @@ void RunLog::step(const StepResult& result) {
                .tokens = step * trainer_.tokens_per_step(),
                .tokens_per_second = rate,
                .mfu = rate * flops_ / peak_,
-               .seconds = seconds()};
+               .seconds = seconds_at(time)};
   if (config_.data.reading == Reading::documents) row.unpadded_tokens = trainer_.unpadded_tokens();
   row.more = details(step);
   log_.train_row(row);

@@ -22,7 +22,7 @@ class RunLog {
          double seconds_before);
 
   // Seconds of training over all starts, without pauses.
-  double seconds() const;
+  double seconds() const { return seconds_at(steady_seconds()); }
 
   void step(const StepResult& result);
   // `averages`: validation losses of averages of the weights, by name.
@@ -51,6 +51,7 @@ class RunLog {
   std::string time_text() const;
 
  private:
+  double seconds_at(double time) const { return seconds_before_ + time - start_ - paused_; }
   void estimate(int64_t step);
   // An estimate of the seconds left in the run at this rate of training, with evaluations and checkpoints.
   double seconds_left(int64_t step, double tokens_per_second) const;
