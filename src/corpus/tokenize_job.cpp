@@ -135,8 +135,8 @@ class Job {
 
   void open_shards(const ShardsState& train, const ShardsState& validation) {
     ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
-    train_ = std::make_unique<ShardWriter>(folder_, "train-*.bin", label, options_.shard_tokens, train);
-    validation_ = std::make_unique<ShardWriter>(folder_, "validation-*.bin", label, options_.shard_tokens, validation);
+    train_ = std::make_unique<ShardWriter>(folder_, train_shards, label, options_.shard_tokens, train);
+    validation_ = std::make_unique<ShardWriter>(folder_, validation_shards, label, options_.shard_tokens, validation);
     // The first progress.json marks the folder as a folder of shards.
     save();
     report_(result_.total);
@@ -157,8 +157,7 @@ class Job {
       Json before = manifest.at("settings"), now = settings_;
       for (Json* settings : {&before, &now}) settings->erase("inputs"), settings->erase("validation_inputs");
       check_settings(path, before, now);
-      for (const char* split : {"train", "validation"})
-        for (const Json& shard : manifest.at(split)) check_shard(folder_, shard);
+      check_shards(folder_, manifest);
       pending_ = added;
       load(manifest);
       open_inputs();
@@ -172,8 +171,7 @@ class Job {
   TokenizeResult finished_before(const fs::path& path) {
     read_note(path, [&](const Json& manifest) {
       check_settings(path, manifest.at("settings"), settings_);
-      for (const char* split : {"train", "validation"})
-        for (const Json& shard : manifest.at(split)) check_shard(folder_, shard);
+      check_shards(folder_, manifest);
       result_.total = {0, manifest.at("text_bytes"), manifest.at("documents"), manifest.at("tokens")};
       for (const Json& shard : manifest.at("validation"))
         result_.validation_tokens += shard.at("tokens").get<uint64_t>();
@@ -186,7 +184,8 @@ class Job {
   void prepare() {
     const fs::path path = folder_ / "progress.json";
     ShardsState train, validation;
-    if (fs::exists(path)) {
+    const bool begun = fs::exists(path);
+    if (begun) {
       read_note(path, [&](const Json& note) {
         train = shards_from_json(note.at("train"));
         validation = shards_from_json(note.at("validation"));
@@ -208,7 +207,18 @@ class Job {
              shard->string());
     }
     open_inputs();
+    if (begun) {
+      remove_shards_after(train_shards, train);
+      remove_shards_after(validation_shards, validation);
+    }
     open_shards(train, validation);
+  }
+
+  // Removes the files that an interrupted job wrote after progress.json. This job may end before it reaches their
+  // numbers, and the run's glob would then read them.
+  void remove_shards_after(const char* pattern, const ShardsState& state) {
+    const uint64_t known = state.shards.size() + (state.part_tokens > 0);
+    for (const fs::path& file : shard_files_from(folder_, pattern, known)) fs::remove(file);
   }
 
   // Loads the counts from progress.json, or from a manifest, which may list fewer inputs than this job.

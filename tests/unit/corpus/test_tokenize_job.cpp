@@ -292,6 +292,10 @@ TEST(TokenizeJob, FinishedWorkIsChecked) {
   EXPECT_NE(message(options).find("train-00000.bin.documents: found no file"), std::string::npos);
   folder.write("out/train-00000.bin.documents", index);
   EXPECT_TRUE(run(options).already_done);
+  const std::string stale = folder.write("out/train-00001.bin", shard);
+  EXPECT_NE(message(options).find("train-00001.bin: found a shard that manifest.json does not list"),
+            std::string::npos);
+  fs::remove(stale);
   folder.write("out/train-00000.bin", shard.substr(0, shard.size() - 2));
   EXPECT_NE(message(options).find("make a file of 1032 bytes, but this file has 1030"), std::string::npos);
 }
