@@ -242,7 +242,7 @@ std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
       "#SBATCH --signal=TERM@120\n"
       "configs=(\n{})\n"
       "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK\n"
-      "srun {} train \"${{configs[$SLURM_ARRAY_TASK_ID]}}\"\n",
+      "srun --cpus-per-task=$SLURM_CPUS_PER_TASK {} train \"${{configs[$SLURM_ARRAY_TASK_ID]}}\"\n",
       count == 1 ? "The open run" : fmt::format("The {} open runs", count), sweep.file, sweep.file,
       slurm_word(name.filename().string()), count - 1, at_once, resources.ranks, resources.threads,
       gpu ? "#SBATCH --gpus-per-task=1\n" : "", slurm_word(logs + "slurm-%A_%a.log"), configs, shell_word(program));

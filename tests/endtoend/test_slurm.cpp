@@ -121,6 +121,15 @@ TEST_F(Slurm, AStoppedBatchScriptSavesAndIsNotDone) {
 }
 #endif
 
+TEST_F(Slurm, AProgramWithoutMpiMeetsAtTheFirstMachineThoughSlurmHasPmix) {
+  write_file_atomically(dir_ / "without", "#!/bin/sh\necho \"$ROWAN_RENDEZVOUS\"\n");
+  fs::permissions(dir_ / "without", fs::perms::owner_all);
+  const Outcome result = shell(environment("SRUN_PMIX=false ROWAN=" + (dir_ / "without").string()) +
+                               "bash scripts/slurm.sbatch " + (dir_ / "config.json").string());
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, tcp() + "\n");
+}
+
 TEST_F(Slurm, ABatchScriptMeetsAtTheFirstMachine) {
   expect_one_line(batch(""), "NCCL needs GPUs, but the device is cpu");
 }

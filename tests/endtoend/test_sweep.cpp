@@ -207,8 +207,9 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
   EXPECT_EQ(script.out.find("gpus"), std::string::npos) << "a CPU run";
   write_file_atomically(dir_ / "job.sh", script.out);
   EXPECT_EQ(shell("bash -n " + (dir_ / "job.sh").string()).code, 0);
-  // Runs one task of the array. The script in place of srun runs its arguments.
-  write_file_atomically(dir_ / "srun", "#!/bin/sh\nexec \"$@\"\n");
+  // Runs one task of the array. The script in place of srun runs the arguments after its option. Without the option,
+  // Slurm since 22.05 gives a task one core.
+  write_file_atomically(dir_ / "srun", "#!/bin/sh\n[ \"$1\" = --cpus-per-task=1 ] || exit 3\nshift\nexec \"$@\"\n");
   fs::permissions(dir_ / "srun", fs::perms::owner_all);
   Outcome task = shell("PATH=" + dir_.string() + ":$PATH SLURM_CPUS_PER_TASK=1 SLURM_ARRAY_TASK_ID=2 bash " +
                        (dir_ / "job.sh").string());
@@ -225,7 +226,7 @@ TEST_F(Sweep, ASlurmScriptQuotesItsPaths) {
   EXPECT_NE(script.out.find("\n#SBATCH --job-name=bob\\'s\\ runs\n"), std::string::npos) << script.out;
   EXPECT_NE(script.out.find("/bob\\'s\\ runs/logs/slurm-%A_%a.log\n"), std::string::npos) << script.out;
   write_file_atomically(dir_ / "job.sh", script.out);
-  write_file_atomically(dir_ / "srun", "#!/bin/sh\necho \"$3\"\n");
+  write_file_atomically(dir_ / "srun", "#!/bin/sh\necho \"$4\"\n");
   fs::permissions(dir_ / "srun", fs::perms::owner_all);
   const Outcome task = shell("PATH=" + dir_.string() + ":$PATH SLURM_CPUS_PER_TASK=1 SLURM_ARRAY_TASK_ID=0 bash " +
                              (dir_ / "job.sh").string());
