@@ -290,7 +290,7 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("products=timed",
                     "products: found \"timed\", expected \"heuristic\", because the device is \"cpu\"");
   expect_bad_config("attention=cudnn --set precision=bf16", "expected \"rowan\", because the device is \"cpu\"");
-  if (!fs::exists("/dev/nvidia0"))
+  if (!fs::exists("/dev/nvidia0") && !fs::exists("/dev/dxg"))
     expect_bad_config("attention=cudnn --set precision=bf16 --set device=auto", "; use \"");
   expect_mistake("train /nowhere.json", "/nowhere.json");
   expect_mistake(train("--resume"), "no checkpoint");
