@@ -237,6 +237,24 @@ TEST(ResolvedConfig, OfAnEarlierVersionMayHaveKeysWithoutEffect) {
   EXPECT_TRUE(refuses("equilibrate_exponent"));
 }
 
+TEST(ResolvedConfig, OfAnEarlierVersionMayHaveAnAdamWWithoutEffect) {
+  const TemporaryFolder folder;
+  Json json = Json::parse(read_file(source_path("configs/quickstart.json")));
+  json["optimizer"] = {{"name", "lion"}, {"lr", 0.001}, {"adamw", {{"lr", 5}}}};
+  auto refused = [&](const std::vector<Edit>& edits) {
+    try {
+      load_config(folder.write("config.json", json.dump()), edits);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(refused({}).find("optimizer.adamw.lr: has no effect here"), std::string::npos) << refused({});
+  json["version"] = "0.1.0";
+  EXPECT_EQ(refused({}), "");
+  EXPECT_NE(refused({"optimizer.adamw.lr=6"}).find("optimizer.adamw.lr: has no effect here"), std::string::npos);
+}
+
 TEST(ResolvedConfig, AnEvaluationReadsWhat20StepsRead) {
   const std::string path = source_path("configs/examples/own_text.json");
   const TrainConfig config = load_config(path, {});
