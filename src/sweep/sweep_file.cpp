@@ -172,7 +172,14 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
       for (const AxisValue& value : axis.values) {
         Cell& next = product.emplace_back(cell);
         next.labels.push_back(value.label);
+        if (!value.config.empty() && cell.config != base)
+          root.fail("axes", fmt::format("{} of {} names a config, but an axis before it does, too; remove one of them",
+                                        value.label, axis.name));
         if (!value.config.empty()) next.config = value.config;
+        const bool named = next.config.find(in_base(axis.name)) != std::string::npos;
+        if (!named && value.config.empty() && base.find(in_base(axis.name)) != std::string::npos)
+          root.fail("axes", fmt::format("{} has no effect on the config {}; expected {} in its path", axis.name,
+                                        next.config, in_base(axis.name)));
         next.config = replaced(next.config, in_base(axis.name), value.label);
         next.settings.insert(next.settings.end(), value.settings.begin(), value.settings.end());
       }
@@ -205,8 +212,29 @@ auto in_cell(const SweepConfig& sweep, const Cell& cell, Work work) {
   }
 }
 
+// Throws Error if `tune` or another axis overwrites a setting of this cell's labels: the label would name a value that
+// no run uses. Factors of a setting are not an overwriting, unless the setting itself is the label.
+void check_labels(const SweepConfig& sweep, const Cell& cell) {
+  for (size_t i = 0; i < sweep.axes.size(); ++i) {
+    const Axis& axis = sweep.axes[i];
+    const auto value = std::find_if(axis.values.begin(), axis.values.end(),
+                                    [&](const AxisValue& known) { return known.label == cell.labels[i]; });
+    for (const Edit& setting : value->settings) {
+      if (sweep.tuning && std::count(sweep.tuning->paths.begin(), sweep.tuning->paths.end(), setting.path) > 0 &&
+          (!sweep.tuning->factors || setting.path == axis.name))
+        fail("{}: found {}, which tune.path sets, too; remove one of them", setting.origin, setting.path);
+      const auto last = std::find_if(cell.settings.rbegin(), cell.settings.rend(),
+                                     [&](const Edit& edit) { return edit.path == setting.path; });
+      if (last->value != setting.value)
+        fail("{}: found {}, but {} sets {} to {}; remove one of them", setting.origin, setting.value.dump(),
+             last->origin, setting.path, last->value.dump());
+    }
+  }
+}
+
 // Throws Error for mistakes that can be found before a run starts. Sets Cell::own if tune.factors is given.
 void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::string, std::string>& taken) {
+  check_labels(sweep, sweep.cells[i]);
   const TrainConfig config = config_of(sweep, make_run(sweep, i, {}, {}));
   if (sweep.tuning && sweep.tuning->factors) sweep.cells[i].own = own_value(config, sweep.tuning->paths[0]);
   const std::optional<int64_t> seed = sweep.seeds.empty() ? std::nullopt : std::optional(sweep.seeds[0]);

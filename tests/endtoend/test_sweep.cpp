@@ -257,6 +257,30 @@ TEST_F(Sweep, TooManyCellsAreRefusedAtOnce) {
   expect_mistake("sweep " + file().string(), "axes: found 1000000000000 cells, expected at most 100000");
 }
 
+// A label must name what its runs use.
+TEST_F(Sweep, AnAxisWithoutEffectIsRefused) {
+  const std::string plain = "sweep " + file().string() + " --list --set against='\"\"' --set ";
+  expect_mistake(plain + "'axes={\"optimizer.lr\": [0.1, 0.2]}'", "found optimizer.lr, which tune.path sets, too");
+  const std::string factors = plain + "tune='{\"path\": \"optimizer.lr\", \"factors\": [1, 2]}' --set ";
+  expect_mistake(factors + "'axes={\"optimizer.lr\": [0.1, 0.2]}'", "found optimizer.lr, which tune.path sets, too");
+  const std::string rates = "{\"low\": {\"optimizer.lr\": 0.1}, \"high\": {\"optimizer.lr\": 0.2}}";
+  expect_mistake(plain + "'axes={\"rate\": " + rates + "}'", "found optimizer.lr, which tune.path sets, too");
+  const Outcome own = rowan(factors + "'axes={\"rate\": " + rates + "}'");
+  EXPECT_EQ(own.code, 0) << own.err;
+  EXPECT_NE(own.out.find("low_lr0.2_seed1"), std::string::npos) << own.out;
+  EXPECT_NE(own.out.find("high_lr0.4_seed1"), std::string::npos) << own.out;
+  expect_mistake(plain + "'axes={\"grad_clip\": [1, 2], \"all\": {\"x\": {\"grad_clip\": 3}}}'",
+                 "grad_clip: found 1, but");
+  expect_mistake(plain + "'axes={\"all\": {\"x\": {\"grad_clip\": 3}}, \"grad_clip\": [1, 2]}'", ": found 3, but");
+  // A value of an axis replaces what "set" gives to all runs.
+  EXPECT_EQ(rowan(plain + "set.grad_clip=5 --set 'axes={\"grad_clip\": [1, 2]}'").code, 0);
+  // Each config has one axis that names it.
+  const std::string config = "{\"x\": {\"config\": \"base.json\"}}";
+  for (const char* order : {"{{\"name\": [\"base\"], \"config\": {}}}", "{{\"config\": {}, \"name\": [\"base\"]}}"})
+    expect_mistake(plain + "'base=\"{name}.json\"' --set 'axes=" + fmt::format(fmt::runtime(order), config) + "'",
+                   "axes: ");
+}
+
 TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
   expect_mistake("sweep " + file().string() + " --set against='\"\"' --set 'axes={\"optimizer.lrr\": [1]}'",
                  "unknown key 'lrr'");
