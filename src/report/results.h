@@ -49,8 +49,9 @@ struct ResultSet {
 
 Rates rates_of(const ResultRun& run);
 
-// Notes for a reader of the results: which runs were continued under another config, and whether the runs have
-// different tokenizers. The losses per token of different tokenizers cannot be compared.
+// Notes for a reader of the results: which runs were continued under another config, whether the runs have different
+// tokenizers, and whether they were evaluated differently. Losses per token of different tokenizers cannot be compared,
+// nor can losses on different text, or with other lengths of context.
 std::vector<std::string> notes_on(const ResultSet& set);
 
 // Reads a run's folder as written by `rowan train`. Throws Error for a folder without a run.
@@ -60,7 +61,8 @@ ResultRun read_run(const std::filesystem::path& folder);
 ResultSet read_sweep(const std::filesystem::path& dir);
 bool is_sweep(const std::filesystem::path& dir);
 
-// Reads runs. The labels of a run are its config values at the paths `by`. Throws Error for a path that no config has.
+// Reads runs. The labels of a run are its config values at the paths `by`. Throws Error for a path that no config has,
+// and for a folder that is given twice, under one name or two.
 ResultSet read_runs(const std::vector<std::string>& folders, const std::vector<std::string>& by);
 
 }  // namespace rowan

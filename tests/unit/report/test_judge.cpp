@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <regex>
 
 #include "base/files.h"
@@ -192,6 +193,40 @@ TEST(Judge, LossesOfDifferentTokenizersAreNotCompared) {
   EXPECT_TRUE(notes_on(set).empty());
   set.runs[1].config["tokenizer"] = "gpt2:vocab.bpe";
   EXPECT_NE(render(judge(set), TableFormat::text).find("different tokenizers"), std::string::npos);
+}
+
+TEST(Judge, LossesOnDifferentTextAreNotCompared) {
+  const Json config = {{"data", {{"validation", "a.bin"}}}, {"batch", {{"sequence_length", 16}}}};
+  auto notes = [&](const std::function<void(ResultRun&)>& change) {
+    ResultSet set = two_optimizers();
+    for (ResultRun& run : set.runs) run.config.update(config), run.config["run"]["eval_tokens"] = 640;
+    change(set.runs[1]);
+    return notes_on(set);
+  };
+  using Notes = std::vector<std::string>;
+  const std::string before = "the losses are not of the same text and context: the runs differ in ";
+  EXPECT_EQ(notes([](ResultRun&) {}), Notes{});
+  EXPECT_EQ(notes([](ResultRun& run) {
+              run.config["data"]["validation"] = Json::array({"a.bin", "b.bin"});
+            }),
+            Notes{before + "data.validation (a.bin, [\"a.bin\",\"b.bin\"])"});
+  EXPECT_EQ(notes([](ResultRun& run) { run.config["data"]["reading"] = "documents"; }),
+            Notes{before + "data.reading (packed, documents)"});
+  EXPECT_EQ(notes([](ResultRun& run) { run.config["data"]["reading"] = "packed"; }), Notes{});
+  EXPECT_EQ(notes([](ResultRun& run) {
+              run.config["data"]["documents"] = {{"end_token", "first"}};
+            }),
+            Notes{before + "data.documents (none, {\"end_token\":\"first\"})"});
+  EXPECT_EQ(notes([](ResultRun& run) {
+              run.config["batch"]["sequence_length"] = 32;
+              run.config["run"]["eval_tokens"] = 1280;
+            }),
+            Notes{before + "batch.sequence_length (16, 32) and run.eval_tokens (640, 1280)"});
+  EXPECT_EQ(notes([](ResultRun& run) {
+              run.config["run"]["eval_tokens"] = 1280;
+              run.validation.clear();  // a run without an evaluation is compared with none
+            }),
+            Notes{});
 }
 
 TEST(Judge, RunsThatDifferInMoreThanTheirSeedsAreNamed) {
