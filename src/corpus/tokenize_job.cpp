@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <mutex>
 #include <numeric>
-#include <set>
 #include <system_error>
 #include <thread>
 
@@ -32,9 +31,7 @@ namespace fs = std::filesystem;
 std::vector<std::string> all_inputs(const TokenizeOptions& options) {
   std::vector<std::string> all = options.inputs;
   all.insert(all.end(), options.validation_inputs.begin(), options.validation_inputs.end());
-  std::set<std::string> seen;
-  for (const std::string& input : all)
-    if (!seen.insert(input).second) fail("{}: given twice", input);
+  check_given_once(all);
   return all;
 }
 
@@ -157,6 +154,7 @@ class Job {
       Json before = manifest.at("settings"), now = settings_;
       for (Json* settings : {&before, &now}) settings->erase("inputs"), settings->erase("validation_inputs");
       check_settings(path, before, now);
+      check_sources(path, manifest);
       for (const char* split : {"train", "validation"})
         for (const Json& shard : manifest.at(split)) check_shard(folder_, shard);
       pending_ = added;
@@ -172,6 +170,7 @@ class Job {
   TokenizeResult finished_before(const fs::path& path) {
     read_note(path, [&](const Json& manifest) {
       check_settings(path, manifest.at("settings"), settings_);
+      check_sources(path, manifest);
       for (const char* split : {"train", "validation"})
         for (const Json& shard : manifest.at(split)) check_shard(folder_, shard);
       result_.total = {0, manifest.at("text_bytes"), manifest.at("documents"), manifest.at("tokens")};
@@ -193,6 +192,7 @@ class Job {
         // If no token has been recorded and no shard finished, the job starts over and may have other settings.
         if (train.empty() && validation.empty() && !first_shard(folder_)) return;
         check_settings(path, note.at("settings"), settings_);
+        check_sources(path, note);
         if (note.contains("pending")) pending_ = note.at("pending").get<std::vector<size_t>>();
         next_source_ = note.at("next").at("source");
         next_record_ = note.at("next").at("record");
@@ -274,7 +274,7 @@ class Job {
           raw.source = pending_[raw.source];
           ticket = next_ticket_++;
         }
-        TokenizedBatch batch = tokenize_batch(raw, options_.field, options_.split == TextSplit::line, tokenizer_, end_);
+        TokenizedBatch batch = tokenize_batch(raw, options_.field, options_.split, tokenizer_, end_);
         std::unique_lock lock(writing_);
         turn_.wait(lock, [&] { return written_ == ticket || failure_; });
         if (failure_) return;

@@ -113,6 +113,16 @@ void check_settings(const fs::path& path, const Json& before, const Json& now) {
   }
 }
 
+void check_sources(const fs::path& path, const Json& note) {
+  for (const Json& source : note.at("sources")) {
+    const std::string input = source.at("path"), known = source.at("hash64");
+    if (input == "-" || from_hex(known) == 0) continue;  // 0: not read to its end yet
+    if (hex(hash64(MappedFile(input).text())) != known)
+      fail("{}: has changed since {} was written; remove {} and the shards beside it to start afresh", input,
+           path.string(), path.filename().string());
+  }
+}
+
 void read_note(const fs::path& path, const std::function<void(const Json&)>& use) {
   const auto damaged = [&](const char* why) {
     fail("{}: damaged: {}; remove it and the shards beside it to start afresh", path.string(), why);

@@ -36,6 +36,9 @@ std::optional<std::string> noted_validation(const std::filesystem::path& folder)
 // Throws Error if an input or another setting has changed since `path` was written.
 void check_settings(const std::filesystem::path& path, const Json& before, const Json& now);
 
+// Throws Error if an input that was read to its end before `path` was written has another checksum now. Files only.
+void check_sources(const std::filesystem::path& path, const Json& note);
+
 // Parses the file and calls use(content). Throws Error naming the file as damaged if it is not JSON, or if `use` finds
 // a missing key or a wrong type.
 void read_note(const std::filesystem::path& path, const std::function<void(const Json&)>& use);

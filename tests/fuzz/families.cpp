@@ -108,7 +108,7 @@ void json_lines_entry(std::string_view input) {
   raw.bytes = input;
   for (size_t at = 0; at < raw.bytes.size(); raw.ends.push_back(at))
     at = std::min(raw.bytes.find('\n', at), raw.bytes.size() - 1) + 1;
-  TokenizedBatch batch = tokenize_batch(raw, "text", false, *tokenizer, shard::EndPlace::after);
+  TokenizedBatch batch = tokenize_batch(raw, "text", TextSplit::file, *tokenizer, shard::EndPlace::after);
   promise(batch.documents.size() + batch.skipped.size() == raw.ends.size(), "every line is counted");
   size_t ids = 0;
   for (const TokenizedDocument& document : batch.documents) ids += document.tokens;
