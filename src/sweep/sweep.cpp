@@ -37,8 +37,6 @@ std::string last_words(const fs::path& log) {
   return found;
 }
 
-std::string shell_word(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
-
 // Escapes a word for an #SBATCH line, where a backslash removes the special meaning of the next character.
 std::string slurm_word(const std::string& text) {
   std::string word;
