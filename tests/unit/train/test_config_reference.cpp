@@ -271,12 +271,52 @@ TEST(ResolvedConfig, AnEvaluationReadsWhat20StepsRead) {
 TEST(DataNeed, EvaluationsAreAStatedPart) {
   RunConfig run;
   run.steps = 1000;
-  EXPECT_EQ(evaluation_need(run, 2000, 40000), "at the end on 40.0K tokens, less than 1% of the run");
+  EXPECT_EQ(evaluation_need(run, {}, 2000, 40000), "at the end on 40.0K tokens, less than 1% of the run");
   run.eval_every = 100;
-  EXPECT_EQ(evaluation_need(run, 2000, 40000), "every 100 steps on 40.0K tokens, about 6% of the run");
+  EXPECT_EQ(evaluation_need(run, {}, 2000, 40000), "every 100 steps on 40.0K tokens, about 6% of the run");
   run.eval_every = 300;  // an evaluation at the end is added
-  EXPECT_EQ(evaluation_need(run, 2000, 150000), "every 300 steps on 150K tokens, about 9% of the run");
-  EXPECT_EQ(evaluation_need(run, 2000, 0), "every 300 steps on all validation data");
+  EXPECT_EQ(evaluation_need(run, {}, 2000, 150000), "every 300 steps on 150K tokens, about 9% of the run");
+  EXPECT_EQ(evaluation_need(run, {}, 2000, 0), "every 300 steps on all validation data");
+}
+
+// The 10 evaluations of 40000 tokens take 6% of the run. An average is evaluated too, from its first step on.
+TEST(DataNeed, AnAverageCostsAnotherPass) {
+  RunConfig run;
+  run.steps = 1000;
+  run.eval_every = 100;
+  for (const auto& [average, percent] : {std::pair{AverageConfig{}, 6},
+                                         {AverageConfig{.ema = 0.9}, 12},
+                                         {AverageConfig{.ema = 0.9, .ema_start = 500}, 9},
+                                         {AverageConfig{.ema = 0.9, .ema_start = 2000}, 6},
+                                         {AverageConfig{.tail = 250}, 8},
+                                         {AverageConfig{.tail = 5000}, 12},
+                                         {AverageConfig{.ema = 0.9, .tail = 250}, 13}})
+    EXPECT_EQ(evaluation_need(run, average, 2000, 40000),
+              fmt::format("every 100 steps on 40.0K tokens, about {}% of the run", percent));
+}
+
+// The expected numbers are counted out.
+TEST(DataNeed, CheckpointsThatAreKept) {
+  RunConfig run;
+  run.steps = 100;
+  auto kept = [&](int64_t keep, int64_t every, int64_t keep_every) {
+    run.keep = keep, run.checkpoint_every = every, run.keep_every = keep_every;
+    return checkpoints_kept(run);
+  };
+  EXPECT_EQ(kept(3, 0, 0), 1) << "only the end is saved";
+  EXPECT_EQ(kept(9, 40, 0), 3) << "40, 80 and 100";
+  EXPECT_EQ(kept(1, 0, 10), 10) << "10, 20 ... 100";
+  EXPECT_EQ(kept(3, 5, 10), 11) << "90, 95, 100, and 10 ... 80";
+  EXPECT_EQ(kept(3, 5, 30), 5) << "90, 95, 100, and 30, 60";
+  run.eval_every = 20;
+  run.keep_best = true;
+  EXPECT_EQ(kept(2, 0, 0), 3) << "80, 100 and the best";
+  run.keep_best = false;
+  run.checkpoint_seconds = 600;
+  EXPECT_EQ(kept(3, 0, 0), 3);
+  EXPECT_EQ(kept(3, 0, 10), 12) << "10 ... 100, and at most two others";
+  run.steps = 0;
+  EXPECT_EQ(kept(3, 0, 1), 1) << "the initial weights";
 }
 
 // An integer that does not fit in a field is refused, not truncated.
