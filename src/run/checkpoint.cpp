@@ -68,17 +68,19 @@ const Json& field(const Json& object, const char* key, const fs::path& path) {
 void verify_file(const fs::path& path, const Json& entry, const fs::path& manifest) {
   const std::string where = path.string();
   std::error_code unreadable;  // set, for example, if the name is too long
-  if (!fs::is_regular_file(path, unreadable)) fail("{}: no such file, but {} lists it", where, manifest.string());
-  if (const Json& bytes = field(entry, "bytes", manifest); bytes != fs::file_size(path))
-    fail("{}: damaged: found {} bytes, expected {}", where, fs::file_size(path), bytes.dump());
+  const bool file = fs::is_regular_file(path, unreadable);
+  const uintmax_t size = file ? fs::file_size(path, unreadable) : 0;
+  if (!file || unreadable) fail("{}: no such file, but {} lists it", where, manifest.string());
+  if (const Json& bytes = field(entry, "bytes", manifest); bytes != size)
+    fail("{}: damaged: found {} bytes, expected {}", where, size, bytes.dump());
   if (!entry.contains("tensors")) {
     if (field(entry, "xxh64", manifest) != hex(hash64(read_file(path)))) fail("{}: damaged: wrong checksum", where);
     return;
   }
-  SafeTensors file(path);
-  if (field(entry, "header", manifest) != hex(hash64(file.header())))
+  SafeTensors tensors(path);
+  if (field(entry, "header", manifest) != hex(hash64(tensors.header())))
     fail("{}: damaged: wrong checksum of the header", where);
-  for (const StoredTensor& tensor : file.tensors())
+  for (const StoredTensor& tensor : tensors.tensors())
     if (field(entry["tensors"], tensor.name.c_str(), manifest) != bytes_hash(tensor.data, tensor.bytes()))
       fail("{}: damaged: wrong checksum of tensor '{}'", where, tensor.name);
 }
@@ -215,18 +217,28 @@ std::vector<fs::path> list_checkpoints(const fs::path& folder) {
 }
 
 std::optional<fs::path> newest_checkpoint(const fs::path& folder, const std::function<void(const std::string&)>& warn) {
-  std::vector<std::string> damage;
-  for (const fs::path& checkpoint : list_checkpoints(folder)) {
-    try {
-      verify_checkpoint(checkpoint);
-      for (const std::string& text : damage) warn("skipping a checkpoint: " + text);
-      return checkpoint;
-    } catch (const Error& error) {
-      damage.push_back(error.what());
+  for (int tries = 1;; ++tries) {
+    std::vector<std::string> damage;
+    bool again = false;
+    for (const fs::path& checkpoint : list_checkpoints(folder)) {
+      try {
+        verify_checkpoint(checkpoint);
+        for (const std::string& text : damage) warn("skipping a checkpoint: " + text);
+        return checkpoint;
+      } catch (const Error& error) {
+        if ((again = has_vanished(checkpoint) && tries < most_tries)) break;
+        damage.push_back(error.what());
+      }
     }
+    if (again) continue;
+    if (!damage.empty()) fail("no undamaged checkpoint in {}: {}", folder.string(), damage.front());
+    return std::nullopt;
   }
-  if (!damage.empty()) fail("no undamaged checkpoint in {}: {}", folder.string(), damage.front());
-  return std::nullopt;
+}
+
+bool has_vanished(const fs::path& checkpoint) {
+  std::error_code unreadable;
+  return !fs::exists(checkpoint, unreadable) && !unreadable;
 }
 
 std::optional<fs::path> ruined_after(const fs::path& folder, int64_t step) {

@@ -104,6 +104,11 @@ std::optional<std::filesystem::path> ruined_after(const std::filesystem::path& f
 // Removes the checkpoints up to `step` that `rotation` does not keep.
 void rotate_checkpoints(const std::filesystem::path& folder, int64_t step, const Rotation& rotation);
 
+// A run that trains removes old checkpoints while other processes read them. A reader whose checkpoint has vanished
+// looks for another one, at most `most_tries` times in all.
+bool has_vanished(const std::filesystem::path& checkpoint);
+constexpr int most_tries = 100;
+
 // Returns the newest undamaged checkpoint. Warns about each damaged checkpoint that is newer. Returns nothing if there
 // are no checkpoints. Throws Error if all are damaged.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& folder,

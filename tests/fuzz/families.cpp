@@ -333,7 +333,7 @@ void run_entry(std::string_view input) {
       verify_checkpoint(checkpoint);
     }
   });
-  if (kind == 2) result_or_error([&] { tokenizer_of_checkpoint(Checkpoint(checkpoint).folder()); });
+  if (kind == 2) result_or_error([&] { tokenizer_of_checkpoint(Checkpoint(checkpoint)); });
   write_file_atomically(checkpoint / "manifest.json", manifest);
   write_file_atomically(checkpoint / "state.json", state);
 }

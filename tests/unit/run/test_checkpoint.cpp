@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -14,6 +15,9 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "run/checkpoint.h"
+#include "run/run_folder.h"
+#include "run/tokenizer_match.h"
+#include "small_run.h"
 
 namespace rowan {
 namespace {
@@ -250,6 +254,43 @@ TEST_F(CheckpointTest, KillAtAnyMomentLeavesALoadableOne) {
     interrupted += entries != checkpoints;
   }
   EXPECT_GT(interrupted, 0);
+}
+
+// A run trains and keeps one checkpoint, while another process looks for the newest one.
+TEST_F(CheckpointTest, ARunThatRotatesIsReadAtAnyMoment) {
+  save(dir_, 0, 1, 20000);
+  std::atomic<bool> ends = false;
+  std::thread trains([&] {
+    for (int64_t step = 1; step <= 60; ++step) save(dir_, step, 1, 20000);
+    ends = true;
+  });
+  while (!ends) {
+    std::optional<fs::path> found;
+    EXPECT_EQ(error_of([&] { found = newest(); }), "no error");
+    EXPECT_TRUE(found);
+  }
+  trains.join();
+  EXPECT_TRUE(warnings_.empty()) << warnings_[0];
+}
+
+// While a reader is told that it skips the damaged step 3, the run saves step 4 and removes step 2.
+TEST_F(CheckpointTest, ACheckpointThatVanishesBeforeItIsOpenedIsReplacedByANewerOne) {
+  const Json model = small_llama();
+  write_small_run(dir_, model);
+  const fs::path folder = dir_ / "checkpoints", first = checkpoint_path(folder, 1);
+  for (int64_t step : {2, 3}) fs::copy(first, checkpoint_path(folder, step));
+  flip_byte(checkpoint_path(folder, 3) / "model.safetensors", 1);
+  int notes = 0;
+  const RunFolder run(dir_, "newest", [&](const std::string&) {
+    if (notes++ > 0) return;
+    fs::copy(first, checkpoint_path(folder, 4));
+    fs::remove_all(checkpoint_path(folder, 2));
+  });
+  EXPECT_EQ(run.checkpoint().folder(), checkpoint_path(folder, 4));
+  EXPECT_EQ(notes, 1);
+  fs::remove_all(folder);
+  EXPECT_EQ(tokenizer_of_checkpoint(run.checkpoint()), 0) << "an open checkpoint needs no folder";
+  expect_contains(error_of([&] { RunFolder(dir_, "newest", [](const std::string&) {}); }), "found no checkpoint");
 }
 
 TEST_F(CheckpointTest, FullDiskEndsWithAnErrorAndTheOldCheckpointIntact) {
