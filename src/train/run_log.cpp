@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -145,6 +146,16 @@ size_t RunLog::best_index() const {
 std::optional<int64_t> RunLog::best() const {
   const size_t best = best_index();
   return best < log_.evaluations().size() ? std::optional(log_.evaluations()[best].step) : std::nullopt;
+}
+
+std::vector<int64_t> RunLog::best_first() const {
+  std::vector<std::pair<double, int64_t>> losses;
+  for (const ValidationRow& row : log_.evaluations())
+    if (row.val_loss && std::isfinite(*row.val_loss)) losses.emplace_back(*row.val_loss, row.step);
+  std::sort(losses.begin(), losses.end());
+  std::vector<int64_t> steps;
+  for (const auto& [loss, step] : losses) steps.push_back(step);
+  return steps;
 }
 
 int64_t RunLog::evaluations_since_best() const {

@@ -38,6 +38,8 @@ class RunLog {
   std::optional<double> validation() const;
   // The step with the lowest validation loss so far.
   std::optional<int64_t> best() const;
+  // The steps of all evaluations with a finite validation loss, in the order of their losses.
+  std::vector<int64_t> best_first() const;
   // The number of evaluations after the one at step best(); if there is no best step, the number of all evaluations.
   int64_t evaluations_since_best() const;
 

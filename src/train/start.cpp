@@ -74,7 +74,7 @@ void RunStart::lock() { lock_ = std::make_unique<FolderLock>(dir_, "trains this 
 
 void RunStart::look() {
   const fs::path checkpoints = dir_ / "checkpoints", config = dir_ / "config.json";
-  remove_unfinished_checkpoints(checkpoints);
+  remove_unfinished_checkpoints(checkpoints, note_);
   checkpoint_ = newest_checkpoint(checkpoints, note_);
   const bool rows = has_content(dir_ / "metrics.jsonl"),
              ours = checkpoint_ || rows || has_content(dir_ / "starts.jsonl");

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "paths.h"
@@ -241,6 +242,59 @@ TEST_F(Safety, TheBestAndMilestonesAreKeptAndPatienceEndsARun) {
   write_config(without);
   for (const char* key : {"patience=1", "keep_best=true"})
     expect_mistake(train(into("none") + " --set run." + key), ": needs data.validation");
+}
+
+// A step whose update is skipped has no checkpoint. So it can be neither the best one nor a milestone.
+TEST_F(Safety, SkippedUpdatesCostNeitherTheBestNorMilestones) {
+  constexpr int last = 28, every = 5;
+  bool met = false;  // the lowest loss was at a skipped step, and the best checkpoint is not among the newest
+  for (int seed = 1; seed <= 12 && !met; ++seed) {
+    fs::remove_all(run("run"));
+    const Outcome result = rowan(
+        train("--set optimizer.lr=0.5 --set schedule.name=constant --set run.checkpoint_every=0 --set run.eval_every=2 "
+              "--set run.keep=1 --set run.keep_best=true --set skip.grad_norm_zscore=0.5 --set skip.window=2 " +
+              fmt::format("--set run.seed={} --steps {} --set run.keep_every={}", seed, last, every)));
+    ASSERT_EQ(result.code, 0) << result.err;
+    auto skipped = [&](int step) {
+      return step != last && result.err.find(fmt::format("step {}: the gradient", step)) != std::string::npos;
+    };
+    std::pair<double, int> lowest{1e9, 0}, best{1e9, 0};
+    for (const Json& row : rows(run("run"))) {
+      if (!row.contains("val_loss")) continue;
+      const std::pair<double, int> now(row["val_loss"], row["step"]);
+      lowest = std::min(lowest, now);
+      if (!skipped(now.second)) best = std::min(best, now);
+    }
+    std::set<int> steps{best.second, last};
+    for (int milestone = every; milestone <= last; milestone += every) {
+      int step = milestone;
+      while (skipped(step)) ++step;
+      steps.insert(step);
+    }
+    std::vector<std::string> want;
+    for (int step : steps) want.push_back(fmt::format("step_{:08}", step));
+    EXPECT_EQ(checkpoints(), want) << result.err;
+    met = skipped(lowest.second) && best.second < last - 4;
+  }
+  EXPECT_TRUE(met) << "no seed tests the best checkpoint";
+}
+
+// A process with 64 file descriptors cannot remove folders that are nested more deeply. This also holds for root.
+TEST_F(Safety, OldCheckpointsThatCannotBeRemovedDoNotEndARun) {
+  const std::string more = "--set run.checkpoint_every=2 ";
+  ASSERT_EQ(rowan(train(more + "--steps 6")).code, 0);
+  fs::path deep = run("run") / "checkpoints/step_00000006.part";
+  for (int level = 0; level < 100; ++level) deep /= "d";
+  fs::create_directories(deep);
+  const Outcome result =
+      shell("ulimit -n 64; " + rowan_binary() + " " + train(more + "--resume --steps 14 --set run.keep=1"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(checkpoints(), (std::vector<std::string>{"step_00000006", "step_00000006.part", "step_00000014"}));
+  const std::string text = fmt::format("warning: cannot remove old checkpoints: {}: Too many open files",
+                                       (run("run") / "checkpoints/step_00000006.part").string());
+  size_t said = 0;
+  for (size_t at = 0; (at = result.err.find(text, at)) != std::string::npos; ++at) ++said;
+  EXPECT_EQ(said, 2u) << "expected a line at the start, and one for all four saves: " << result.err;
 }
 
 TEST_F(Safety, AShardThatShrinksIsNamedAndWhatWasLearntIsSaved) {
