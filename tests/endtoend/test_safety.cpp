@@ -191,14 +191,24 @@ TEST_F(Safety, GoingBackSetsAsideWhatCameAfter) {
   ASSERT_EQ(back.code, 0) << back.err;
   EXPECT_TRUE(fs::exists(run("run") / "earlier-1/step_00000012"));
   EXPECT_TRUE(fs::exists(run("run") / "earlier-1/metrics.jsonl"));
-  fs::remove_all(run("run") / "checkpoints/step_00000012");
-  Outcome again = rowan(train(lower));  // the same command, as a restart loop runs it after a crash
-  ASSERT_EQ(again.code, 0) << again.err;
-  EXPECT_NE(again.err.find("resumed from " + (run("run") / "checkpoints/step_00000008").string()), std::string::npos)
-      << again.err;
+  for (int repetition = 0; repetition < 2; ++repetition) {  // as a restart loop runs the command after crashes
+    fs::remove_all(run("run") / "checkpoints/step_00000012");
+    Outcome again = rowan(train(lower));
+    ASSERT_EQ(again.code, 0) << again.err;
+    EXPECT_NE(again.err.find("resumed from " + (run("run") / "checkpoints/step_00000008").string()), std::string::npos)
+        << again.err;
+    EXPECT_FALSE(fs::exists(run("run") / "earlier-2")) << repetition;
+  }
+  expect_mistake(train("--from 8 --steps 6"), "--from: found 8, expected at most run.steps, which is 6");
   EXPECT_FALSE(fs::exists(run("run") / "earlier-2"));
   expect_mistake(train("--from 5"), "--from: found 5, expected one of the steps 12 8 4");
   expect_mistake(train(into("absent") + " --from 5"), "found no checkpoint");
+
+  fs::remove(run("run") / "config.json");
+  Outcome without = rowan(train(lower));
+  ASSERT_EQ(without.code, 0) << without.err;
+  EXPECT_NE(without.err.find("resumed from " + (run("run") / "checkpoints/step_00000004").string()), std::string::npos)
+      << without.err;
 }
 
 TEST_F(Safety, EveryStartIsRecorded) {
