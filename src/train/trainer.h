@@ -104,7 +104,7 @@ class Trainer {
   void start_prefetch();
   bool asked_to_stop();
   ValidationLosses evaluate_weights(const std::function<void(double)>& done = {});
-  void restore_averages(const std::filesystem::path& folder, JsonObject counts);
+  void restore_averages(const std::filesystem::path& folder, JsonObject state);
   std::string ruin();
   // The index of the first sample that this rank processes in a micro-step.
   int64_t first_sample(int64_t step, int64_t micro) const;
