@@ -1,8 +1,12 @@
-// Tests that a trainer restores only averages of the weights that its config allows.
+// Tests that a trainer restores only averages that its config allows, and that it puts the weights back if the
+// evaluation of an average fails.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <map>
 
+#include "base/mapped_guard.h"
 #include "comm/transports.h"
 #include "kernels/backend.h"
 #include "small_run.h"
@@ -93,6 +97,36 @@ TEST(TrainerAverages, AnAverageWithTooEarlyStepsBeginsAnew) {
   const std::vector<float> eighth = shared_weights(*backend, continued),
                            tail = joined(*backend, continued.averages().all()[0].values);
   for (size_t i = 0; i < tail.size(); ++i) ASSERT_NEAR(tail[i], (double{seventh[i]} + double{eighth[i]}) / 2, 1e-6);
+}
+
+// Runs in a separate process, because a process never resets its flag for a shrunk file.
+TEST(TrainerAverages, AFileThatShrinksDuringTheirEvaluationDoesNotChangeTheWeights) {
+  const TemporaryFolder folder;
+  write_small_shard(folder / "train.bin", 500);
+  write_small_shard(folder / "validation.bin", 20'001);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto backend = make_cpu_backend(1);
+    auto alone = make_single_communicator();
+    const TrainConfig config = config_with(folder, 4, {{"ema", 0.5}, {"tail", 2}});
+    Trainer trainer(config, *backend, *alone);
+    while (trainer.steps_done() < 4) trainer.step();
+    const std::vector<float> before = shared_weights(*backend, trainer);
+    trainer.validate();
+    trainer.listen([&] {
+      fs::resize_file(folder / "validation.bin", 4096);
+      return Wishes();
+    });
+    try {
+      trainer.validate_averages();
+    } catch (const ShrunkFile&) {
+      ::_exit(shared_weights(*backend, trainer) == before ? 7 : 2);
+    }
+    ::_exit(1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
 }  // namespace
