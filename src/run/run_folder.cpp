@@ -70,7 +70,8 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
   return {named, chosen};
 }
 
-RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights) {
+RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights)
+    : weights_(weights) {
   const std::optional<FolderKind> kind = folder_kind(named);
   if (kind && kind != FolderKind::run && kind != FolderKind::checkpoint)
     fail("{}: found {}, expected a run or one of its checkpoints{}", named.string(), name_of(*kind),
