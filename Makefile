@@ -1,4 +1,4 @@
-# make run        installs what is missing, builds, writes the embedded corpus and trains the quickstart on it
+# make run        installs what is missing (scripts/setup.sh), builds, writes the embedded corpus and trains the quickstart on it
 # make test       installs what is missing, builds, and runs lint and all tests but the long ones
 # make test-long  runs the tests with the label `long`
 # make sanitize   runs the unit tests under ASan and UBSan
@@ -36,8 +36,8 @@ build:
 	@cmake --build build -j $(JOBS) --target rowan
 
 build-test:
-	@$(call timed,test: lint,scripts/lint.sh)
 	@scripts/setup.sh test
+	@$(call timed,test: lint,scripts/lint.sh)
 	@$(call timed,test: configure,$(call configure,build-test,-DROWAN_TESTS=ON -DROWAN_WERROR=ON))
 	@$(call timed,test: compile,cmake --build build-test -j $(JOBS))
 

@@ -2,7 +2,7 @@
 # `recipe "$@"`:
 #   repository, folder  the place of the files on the Hugging Face hub
 #   train               pattern of the training files
-#   validation          pattern of the validation files, or empty
+#   validation          pattern of the validation files, at least one of which must be there, or empty
 #   rule                value of --validation, or empty
 #   tokenizer           value of --tokenizer
 # By default, files are downloaded to data/NAME/raw, and the shards are written to data/NAME.
@@ -31,7 +31,8 @@ END
 # kept. A SHA256 or SIZE of `-` is not checked.
 fetch() {
   local file=$1 url=$2 sha256=$3 size=$4
-  [ -f "$file" ] && { [ "$size" = - ] || [ "$(stat -c %s "$file")" = "$size" ]; } && return
+  [ -f "$file" ] && { [ "$size" = - ] || [ "$(stat -L -c %s "$file")" = "$size" ]; } && return
+  command -v curl >/dev/null || die "found no curl, which downloads the files; install curl and ca-certificates"
   say "downloading $(basename "$file")"
   if ! { [ "$size" != - ] && [ "$(stat -c %s "$file.part" 2>/dev/null || echo 0)" = "$size" ]; }; then
     curl -fL --retry 5 --retry-delay 5 -C - ${HF_TOKEN:+-H "Authorization: Bearer $HF_TOKEN"} -o "$file.part" "$url" ||
@@ -56,8 +57,8 @@ download() {
   done < <(head -n "$limit" <<<"$list")
 }
 
-# present PATTERN N: prints the first N files in the raw folder that match PATTERN.
-present() { find "$raw" -maxdepth 1 -name "$1" | LC_ALL=C sort | head -n "$2"; }
+# present PATTERN N: prints the first N files in the raw folder that match PATTERN. -H: the folder may be a symlink.
+present() { find -H "$raw" -maxdepth 1 -name "$1" | LC_ALL=C sort | head -n "$2"; }
 
 recipe() {
   name=$(basename "$(dirname "$(realpath "$0")")")
@@ -81,6 +82,7 @@ recipe() {
     esac
     shift 2
   done
+  local vocabulary=${tokenizer#*:}
   rowan=${ROWAN:-$root/build/rowan}
   [ -x "$rowan" ] || die "no program at $rowan; build it first (make build), or name it in ROWAN"
   mkdir -p "$raw"
@@ -88,26 +90,34 @@ recipe() {
   if [ $offline = no ]; then
     if ! { download "$train" "$shards" && { [ -z "$validation" ] || download "$validation" 1000000; }; }; then
       say "cannot download the list of files; continuing with the files in $raw"
-    else
-      case $tokenizer in *":$data/tokenizers/"*) "$data/tokenizers/get.sh" ;; esac
+    elif [[ $vocabulary == "$data/tokenizers/"* && ! -f $vocabulary ]]; then
+      "$data/tokenizers/get.sh" "$(basename "$vocabulary")"
     fi
   fi
   local train_files validation_files=() common
   mapfile -t train_files < <(present "$train" "$shards")
   [ ${#train_files[@]} -gt 0 ] || die "no $train in $raw"
-  [ -z "$validation" ] || mapfile -t validation_files < <(present "$validation" 1000000)
+  if [ -n "$validation" ]; then
+    mapfile -t validation_files < <(present "$validation" 1000000)
+    [ ${#validation_files[@]} -gt 0 ] ||
+      die "no $validation in $raw; download it, or hold out training text with --validation, such as every:200"
+  fi
+  [[ $vocabulary != "$data/tokenizers/"* || -f $vocabulary ]] ||
+    die "no $vocabulary; with a network, run data/tokenizers/get.sh $(basename "$vocabulary")"
   common=(--tokenizer "$tokenizer" --out "$out" --validation "${rule:-none}" "${more[@]}")
 
   # `rowan tokenize` reads the text of parquet files from a pipe and does not learn their names. parquet_files.txt keeps
   # the names, because a later call with other files must be refused.
   if [[ $train == *.parquet ]]; then
     mkdir -p "$out"
-    if [ -f "$out/manifest.json" ] && [ -f "$out/parquet_files.txt" ] &&
-      ! printf '%s\n' "${train_files[@]##*/}" | cmp -s - "$out/parquet_files.txt"; then
-      die "$out was made from $(wc -l <"$out/parquet_files.txt") parquet files, now there are ${#train_files[@]};" \
-        "remove its shards and manifest.json to begin anew"
-    fi
-    printf '%s\n' "${train_files[@]##*/}" >"$out/parquet_files.txt"
+    local note names=$out/parquet_files.txt
+    for note in manifest.json progress.json; do  # an interrupted call leaves progress.json
+      if [ -f "$out/$note" ] && [ -f "$names" ] && ! printf '%s\n' "${train_files[@]##*/}" | cmp -s - "$names"; then
+        die "$out: found ${#train_files[@]} parquet files, expected the $(wc -l <"$names") of parquet_files.txt;" \
+          "remove the shards and $note there to begin anew"
+      fi
+    done
+    printf '%s\n' "${train_files[@]##*/}" >"$names"
   fi
 
   # The second call finds finished shards and checks each of them against the manifest.

@@ -15,7 +15,8 @@
 #
 # cuDNN's attention is also checked and timed if cuDNN and the headers of its frontend are found (CUDNN_HOME,
 # CUDNN_FRONTEND_HOME or .cudnn_frontend). ROWAN_GOLDEN names a folder with more golden cases. If a tool is missing, the
-# parts that need it are skipped and listed. Exit code: 0 if no check failed, 1 if a check failed or a signal stopped
+# parts that need it are skipped and listed. A test program that is missing in a prebuilt folder, or in a build with
+# tests, is a failed check. Exit code: 0 if no check failed, 1 if a check failed or a signal stopped
 # the script, 2 if nothing could be run.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
@@ -31,13 +32,14 @@ while [ $# -gt 0 ]; do
     --out) out=$2 ;;
     --only) parts=" ${2//,/ } " parts=${parts/ check / $checks } parts=${parts/ bench / $benches } ;;
     --budget) budget=$2; [[ $budget =~ ^[1-9][0-9]*$ ]] || refuse "--budget: found $budget, expected whole seconds" ;;
-    --prebuilt) prebuilt=$2; [ -d "$prebuilt" ] || refuse "--prebuilt: no folder $prebuilt" ;;
+    --prebuilt) prebuilt=$2; [ -x "$prebuilt/rowan" ] || refuse "--prebuilt: found no program $prebuilt/rowan" ;;
     --debs) debs=$2 ;;
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) refuse "found $1, expected --out, --only, --budget, --prebuilt or --debs" ;;
   esac
   shift 2
 done
+[ ! -d "$prebuilt" ] || prebuilt=$(cd "$prebuilt" && pwd)
 for part in $parts; do
   [[ " $all " == *" $part "* ]] || refuse "--only: found $part, expected one of: $all check bench"
 done

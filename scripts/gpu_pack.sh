@@ -13,7 +13,7 @@ folder=${1:-gpu_pack}
 command -v nvcc >/dev/null || PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
 command -v nvcc >/dev/null || { echo "gpu_pack: no nvcc; install the CUDA toolkit or set CUDA_HOME" >&2; exit 2; }
 build=build-pack generator=()
-command -v ninja >/dev/null && generator=(-G Ninja)
+[ ! -f $build/CMakeCache.txt ] && command -v ninja >/dev/null && generator=(-G Ninja)
 architectures=$(nvcc --list-gpu-arch | sed -n 's/^compute_\(80\|89\|90\|100\)$/\1-real/p' | paste -sd';')
 # Builds without MPI. On the machine with the GPU, ranks communicate over NCCL or TCP.
 cmake -B $build "${generator[@]}" -DROWAN_CUDA=ON -DROWAN_TESTS=ON \

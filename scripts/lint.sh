@@ -9,13 +9,28 @@ formatter=14  # the version of clang-format in Debian 12; other versions format 
 bad=0
 complain() { echo "lint: $*" >&2; bad=1; }
 
+if ! command -v python3 >/dev/null; then
+  echo "lint: found no python3, which the checks need; scripts/setup.sh test installs it" >&2
+  exit 2
+fi
+
+# The files to check. With git, these are the files under version control and new files in folders of code. A user's
+# own text, for example in data/, is left out.
+files() {
+  if [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$(pwd -P)" ]; then
+    git -c core.quotePath=off ls-files -- Makefile CMakeLists.txt ':(glob)*.md' .ci configs data kernels scripts src tests
+    git -c core.quotePath=off ls-files --others --exclude-standard -- kernels scripts src tests
+  else
+    find Makefile CMakeLists.txt *.md .ci configs data kernels scripts src tests -type f 2>/dev/null
+  fi | while IFS= read -r file; do if [ -f "$file" ] && [ ! -L "$file" ]; then echo "$file"; fi; done
+}
 sources=() texts=()
 while IFS= read -r file; do
   case $file in
     *.h | *.cpp | *.cu | *.cuh | *.inc) sources+=("$file") texts+=("$file") ;;
     *.py | *.sh | *.txt | *.cmake | *.md | Makefile | .ci/*) texts+=("$file") ;;
   esac
-done < <(find Makefile CMakeLists.txt *.md .ci configs data kernels scripts src tests -type f 2>/dev/null | sort)
+done < <(files | sort -u)
 
 for file in "${sources[@]}"; do
   lines=$(wc -l <"$file")

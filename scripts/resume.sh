@@ -28,12 +28,15 @@ trap 'pass_on 1' HUP
 trap 'pass_on 2' INT
 trap 'pass_on 15' TERM
 
+# -f: under -m, `wait` would also return when the command is suspended, and the loop below would spin. bash 4 has no -f.
+finished=
+[ "${BASH_VERSINFO[0]}" -lt 5 ] || finished=-f
 failures=0
 while true; do
   start=$SECONDS
   "$@" </dev/null &
   child=$!
-  while wait "$child"; kill -0 "$child" 2>/dev/null; do :; done  # a trapped signal ends `wait`
+  while wait $finished "$child"; kill -0 "$child" 2>/dev/null; do :; done  # a trapped signal ends `wait`
   wait "$child"
   code=$? lasted=$((SECONDS - start)) child=
   [ $asked -eq 0 ] || exit $((128 + asked))

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Sends runs to Weights & Biases: the rows of metrics.jsonl, the config in config.json and the folder's name.
 
-    python3 scripts/wandb_sync.py RUN... [--project NAME] [--follow] [--offline]
+    python3 scripts/wandb_sync.py RUN... [--project NAME] [--follow [--wait SECONDS]] [--offline]
 
---follow continues while the runs train, until each has reached its last step. --offline (or WANDB_MODE=offline) writes
-to ./wandb, for a later `wandb sync`. RUN/wandb.json stores the run's id in W&B and the last step that was sent. The
-next time, the same command sends only later steps, even if the run was resumed from an earlier step. Needs `pip install
-wandb`.
+--follow continues while the runs train, until each has reached its last step, or no process has trained it for SECONDS
+(default 60): run.patience ended it, or it was stopped. --offline (or WANDB_MODE=offline) writes to ./wandb, for a later
+`wandb sync`. RUN/wandb.json stores the run's id in W&B and the last step that was sent. The next time, the same command
+sends only later steps, even if the run was resumed from an earlier step. Needs `pip install wandb`.
 """
 import argparse
 import json
@@ -21,6 +21,7 @@ except ImportError:
     sys.exit("wandb_sync: needs the package wandb (pip install wandb)")
 
 POLL_SECONDS = 5
+STALE_SECONDS = 60  # src/base/folder_lock.h: an owner without a heartbeat for this time counts as dead
 
 
 def arguments():
@@ -28,6 +29,7 @@ def arguments():
     parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN")
     parser.add_argument("--project", default="rowan")
     parser.add_argument("--follow", action="store_true")
+    parser.add_argument("--wait", type=float, default=60, metavar="SECONDS")
     parser.add_argument("--offline", action="store_true")
     return parser.parse_args()
 
@@ -57,32 +59,56 @@ def flat(row):
     return out
 
 
-def send(folder, args):
-    """Sends the new steps of a run. Returns whether the run has ended."""
+def has_owner(folder):
+    """Whether a process trains the run: it holds RUN/lock, and the modification time is its heartbeat."""
+    try:
+        return time.time() - (folder / "lock").stat().st_mtime < STALE_SECONDS
+    except OSError:
+        return False
+
+
+class Run:
+    """A run that is sent. `alive` is the time when a process last trained it, or when this script began to look."""
+
+    def __init__(self, folder):
+        self.folder, self.alive = folder, time.monotonic()
+
+    def left(self, args):
+        """Whether the run is over without its last step. With --follow, a short gap may be a restart."""
+        if has_owner(self.folder):
+            self.alive = time.monotonic()
+            return False
+        return not args.follow or time.monotonic() - self.alive >= args.wait
+
+
+def send(run, args):
+    """Sends the new steps of a run. Returns whether the run is over."""
+    folder = run.folder
+    left = run.left(args)  # before the rows are read, so that none can follow
     metrics, config_file, memory = folder / "metrics.jsonl", folder / "config.json", folder / "wandb.json"
     for needed in (metrics, config_file):
         if not needed.exists():
             sys.exit(f"wandb_sync: {folder}: not the directory of a run: no {needed.name}")
-    known = json.loads(memory.read_text()) if memory.exists() else {"id": uuid.uuid4().hex[:12], "step": 0}
+    known = json.loads(memory.read_text()) if memory.exists() else {"id": uuid.uuid4().hex[:12], "step": -1}
     config = json.loads(config_file.read_text())
     rows = whole_rows(metrics)
     last = max((row["step"] for row in rows), default=0)
-    through = any(row["step"] == config["run"]["steps"] and "val_loss" in row for row in rows) or (
+    through = left or any(row["step"] == config["run"]["steps"] and "val_loss" in row for row in rows) or (
         last == config["run"]["steps"] and "validation" not in config["data"])
     # Only rows of later steps are sent, because W&B accepts steps only in ascending order.
     fresh = {}
     for row in rows:
         if row["step"] > known["step"]:
             fresh.setdefault(row["step"], {}).update(flat(row))
-    # Until the run has ended, the last step is kept back, because its evaluation may not be written yet.
+    # Until the run is over, the last step is kept back, because its evaluation may not be written yet.
     if not through and fresh:
         fresh.pop(last, None)
     if fresh:
-        run = wandb.init(project=args.project, id=known["id"], name=folder.name, config=config, resume="allow",
+        sent = wandb.init(project=args.project, id=known["id"], name=folder.name, config=config, resume="allow",
                          mode="offline" if args.offline else None, settings=wandb.Settings(console="off", silent=True))
         for step, figures in sorted(fresh.items()):
-            run.log(figures, step=step)
-        run.finish()
+            sent.log(figures, step=step)
+        sent.finish()
         known["step"] = max(fresh)
         part = memory.with_suffix(".part")
         part.write_text(json.dumps(known) + "\n")
@@ -93,9 +119,9 @@ def send(folder, args):
 
 def main():
     args = arguments()
-    open_runs = list(args.runs)
+    open_runs = [Run(folder) for folder in args.runs]
     while open_runs:
-        open_runs = [folder for folder in open_runs if not send(folder, args)]
+        open_runs = [run for run in open_runs if not send(run, args)]
         if not args.follow:
             break
         if open_runs:

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "exit_code.h"
 #include "paths.h"
 
 namespace rowan {
@@ -38,7 +39,7 @@ class CommandTest : public ::testing::Test {
   Outcome shell(const std::string& command) {
     const std::string out = (dir_ / "out").string(), err = (dir_ / "err").string();
     int status = std::system((command + " >" + out + " 2>" + err).c_str());
-    return {WEXITSTATUS(status), read_file(out), read_file(err)};
+    return {exit_code(status), read_file(out), read_file(err)};
   }
 
   // Starts the command in the background. Its output goes to `log`.
@@ -63,7 +64,7 @@ class CommandTest : public ::testing::Test {
   static int code_of(pid_t child) {
     int status = 0;
     ::waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return exit_code(status);
   }
 
   // Expects exit code 2, nothing on stdout, and one line on stderr that contains `part`.

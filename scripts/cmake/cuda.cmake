@@ -5,7 +5,8 @@ set(ROWAN_CUDA AUTO CACHE STRING "GPU kernels in rowan: ON, OFF, or AUTO (where 
 find_program(NVCC nvcc HINTS ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
 file(GLOB gpu_devices /dev/nvidia[0-9]*)
 set(ROWAN_HAS_GPU OFF)
-if(gpu_devices)
+# WSL2 has /dev/dxg for GPUs of any maker, and libcuda there if Windows has NVIDIA's driver.
+if(gpu_devices OR (EXISTS /dev/dxg AND EXISTS /usr/lib/wsl/lib/libcuda.so.1))
   set(ROWAN_HAS_GPU ON)
 endif()
 if(ROWAN_CUDA STREQUAL "ON" AND NOT NVCC)

@@ -10,22 +10,24 @@ use_prebuilt() {
   fi
   programs_in "$prebuilt" "$prebuilt" "$prebuilt"
   note "programs: $prebuilt, $("$program" --version)"
-  [ -z "${ROWAN_GOLDEN:-}" ] && [ -d "$prebuilt/golden" ] && export ROWAN_GOLDEN=$PWD/$prebuilt/golden
+  [ -z "${ROWAN_GOLDEN:-}" ] && [ -d "$prebuilt/golden" ] && export ROWAN_GOLDEN=$prebuilt/golden
   grep -q '^cudnn' "$prebuilt/contents.txt" 2>/dev/null && cudnn=1
   grep -q '^nccl' "$prebuilt/contents.txt" 2>/dev/null && nccl=1
+  tests=1
   return 0
 }
 use_build() {
   [ -x "$build/rowan" ] || return
-  programs_in $build $build/tests/gpu $build/tests/gpu
+  programs_in "$PWD/$build" "$PWD/$build/tests/gpu" "$PWD/$build/tests/gpu"
+  grep -q '^ROWAN_TESTS:BOOL=ON' $build/CMakeCache.txt && tests=1
   [ "$(grep -cE '^CUDNN_(INCLUDE|LIBRARY|FRONTEND_INCLUDE):.*=/' $build/CMakeCache.txt)" = 3 ] && cudnn=1
   grep -qE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt && nccl=1
   return 0
 }
 programs_in() {  # ROWAN_FOLDER TEST_FOLDER NCCL_TEST_FOLDER
-  program=$PWD/$1/rowan suite=$PWD/$2/gpu_backend_tests golden=$PWD/$2/gpu_golden_tests nccl_tests=$PWD/$3/gpu_nccl_tests
+  program=$1/rowan suite=$2/gpu_backend_tests golden=$2/gpu_golden_tests nccl_tests=$3/gpu_nccl_tests
 }
-cudnn= nccl=
+cudnn= nccl= tests=  # tests: the folder must have the test programs
 
 # Uses a library (NCCL, cuDNN or cuBLASLt) of an installed Python package. Makes a folder for the library with include/
 # and lib/, and with the file names that linkers look for. Fails if there is no such package.
@@ -46,7 +48,7 @@ has_header() {
 }
 
 build_from_source() {
-  local options=() targets=(rowan) tests=ON toolkit deb
+  local options=() targets=(rowan) with_tests=ON toolkit deb
   export PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
   command -v nvcc >/dev/null || refuse "no nvcc; install the CUDA toolkit or set CUDA_HOME"
   toolkit=$(readlink -f "$(command -v nvcc)") toolkit=${toolkit%/bin/*}
@@ -81,12 +83,12 @@ build_from_source() {
   fi
   [ -d .cudnn_frontend ] && export CUDNN_FRONTEND_HOME=${CUDNN_FRONTEND_HOME:-$PWD/.cudnn_frontend}
   [ -e /usr/include/gtest/gtest.h ] || [ -e "$build/debs/usr/include/gtest/gtest.h" ] || [ -n "${GTEST_ROOT:-}" ] ||
-    tests=OFF
-  command -v ninja >/dev/null && options+=(-G Ninja)
-  check 60 configure cmake -B $build -DROWAN_CUDA=ON -DROWAN_TESTS=$tests \
+    with_tests=OFF
+  [ ! -f $build/CMakeCache.txt ] && command -v ninja >/dev/null && options+=(-G Ninja)
+  check 60 configure cmake -B $build -DROWAN_CUDA=ON -DROWAN_TESTS=$with_tests \
     -DCMAKE_CUDA_ARCHITECTURES="${capability/./}" ${options[@]+"${options[@]}"} || return
-  [ $tests = ON ] && targets+=(gpu_backend_tests gpu_golden_tests)
-  grep -qE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt && [ $tests = ON ] && targets+=(gpu_nccl_tests)
+  [ $with_tests = ON ] && targets+=(gpu_backend_tests gpu_golden_tests)
+  grep -qE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt && [ $with_tests = ON ] && targets+=(gpu_nccl_tests)
   check 60 build cmake --build $build -j "$(nproc)" --target "${targets[@]}" || return
   use_build
 }

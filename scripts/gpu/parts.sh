@@ -2,8 +2,15 @@
 
 no_cudnn="built without cuDNN or its frontend's headers"
 
+# Whether a test program is there. If not, the check NAME is skipped, or fails where the program must be.
+has_tests() {  # NAME PROGRAM
+  [ -x "$2" ] && return
+  if [ -n "$tests" ]; then miss "$1" "found no program $2"; else skip "$1" "built without GoogleTest"; fi
+  return 1
+}
+
 part_suite() {
-  if [ ! -x "$suite" ]; then skip suite "built without GoogleTest"; return; fi
+  has_tests suite "$suite" || return
   check 40 suite "$suite" --gtest_brief=1
   if [ -n "$cudnn" ]; then
     check 20 suite_cudnn env ROWAN_TEST_CUDNN=1 "$suite" --gtest_brief=1 --gtest_filter='*Attention*'
@@ -12,7 +19,7 @@ part_suite() {
   fi
 }
 part_golden() {
-  if [ -x "$golden" ]; then check 20 golden "$golden" --gtest_brief=1; else skip golden "built without GoogleTest"; fi
+  has_tests golden "$golden" && check 20 golden "$golden" --gtest_brief=1
 }
 
 # Trains the quickstart on a GPU for 20 steps. The OPTIONs are passed on to `rowan train` and may override these
@@ -93,12 +100,8 @@ part_ranks() {
     skip nccl_1_rank "built without NCCL"
   else
     check 20 nccl_1_rank ranks_run nccl nccl
-    if [ -x "$nccl_tests" ]; then
-      check 20 nccl_collectives env ROWAN_COMMUNICATOR=nccl "$nccl_tests" \
-        --gtest_filter='Comm*:Agreement*:GatherTensors*'
-    else
-      skip nccl_collectives "built without GoogleTest"
-    fi
+    has_tests nccl_collectives "$nccl_tests" && check 20 nccl_collectives env ROWAN_COMMUNICATOR=nccl "$nccl_tests" \
+      --gtest_filter='Comm*:Agreement*:GatherTensors*'
   fi
   if command -v mpirun >/dev/null && ldd "$program" | grep -q libmpi; then
     check 20 mpi_2_ranks_one_gpu ranks_run mpi mpi mpirun --allow-run-as-root --oversubscribe -n 2
@@ -172,10 +175,8 @@ part_quickstart() {
 }
 part_sanitizer() {
   local tool
-  if [ ! -x "$suite" ] || ! command -v compute-sanitizer >/dev/null; then
-    skip sanitizer "needs GoogleTest and compute-sanitizer"
-    return
-  fi
+  if ! command -v compute-sanitizer >/dev/null; then skip sanitizer "no compute-sanitizer"; return; fi
+  has_tests sanitizer "$suite" || return
   # Tests named NoMachineHas are left out, because the sanitizer counts a failed allocation as an error.
   for tool in memcheck racecheck synccheck initcheck; do
     check 60 "sanitizer_$tool" compute-sanitizer --tool $tool --error-exitcode 1 "$suite" --gtest_brief=1 \

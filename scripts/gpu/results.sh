@@ -21,7 +21,8 @@ record() {  # NAME STATE SECONDS
   write_results
 }
 note() { rows+=("  $*"); write_results; }
-skip() { echo "gpu_check: $1: $2" >&2; record "$1" skipped 0; note "$2"; }
+skip() { echo "gpu_check: $1: $2" >&2; record "$1" skipped 0; note "$2"; }  # NAME WHY
+miss() { echo "gpu_check: $1: $2" >&2; failed=1; record "$1" FAILED 0; note "$2"; }  # NAME WHY
 
 # check NEEDS NAME COMMAND...: runs a command in the background and waits for it, because bash handles a signal only
 # after a command in the foreground has ended. NEEDS is the command's usual time in seconds. If less than NEEDS is left

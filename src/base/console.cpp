@@ -18,6 +18,14 @@ bool show(std::FILE* out, std::string_view text) noexcept {
   return written;
 }
 
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+:=,@%";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
+  std::string word = "'";
+  for (char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
+  return word + "'";
+}
+
 bool is_terminal(std::FILE* file) { return ::isatty(::fileno(file)) == 1; }
 
 size_t terminal_columns(std::FILE* file) {

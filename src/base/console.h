@@ -15,6 +15,10 @@ namespace rowan {
 // Writes `text` and flushes `out`. Returns false if part of the text could not be written.
 bool show(std::FILE* out, std::string_view text) noexcept;
 
+// `text` as one word of a shell command: as it is if it has only letters, digits and characters without a meaning to
+// the shell, else in single quotes.
+std::string shell_word(const std::string& text);
+
 bool is_terminal(std::FILE* file);
 // The width of the terminal to which `file` is connected; 0 if `file` is not a terminal or the width is unknown.
 size_t terminal_columns(std::FILE* file);

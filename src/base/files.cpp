@@ -116,7 +116,8 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
   }
   if (old != from && ::rename(from.c_str(), to.c_str()) != 0) fail_errno("rename to", to);
   sync_directory(parent_of(to));
-  if (!old.empty()) std::filesystem::remove_all(old);
+  std::error_code ignored;  // the new folder is in place
+  if (!old.empty()) std::filesystem::remove_all(old, ignored);
 }
 
 void make_directories(const std::filesystem::path& path) {

@@ -72,6 +72,7 @@ void sync_directory(const std::filesystem::path& directory);
 
 // Renames a file or folder, durably. A folder that exists at `to` is replaced and then removed. The replacement is
 // atomic if the file system can exchange two names. Otherwise the old folder is first renamed to `to`.replaced.part.
+// An old folder that cannot be removed stays, as `from` or `to`.replaced.part.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // `path` + ".part": the file that holds the bytes of `path` until commit().

@@ -56,8 +56,8 @@ Json measure(const char* name, const TokenizeBench& arguments, const std::vector
   const Clock::time_point start = Clock::now();
   auto work = [&] {
     for (size_t i; (i = next++) < batches.size() || Clock::now() < deadline;) {
-      TokenizedBatch batch =
-          tokenize_batch(batches[i % batches.size()], arguments.field, true, tokenizer, shard::EndPlace::before);
+      TokenizedBatch batch = tokenize_batch(batches[i % batches.size()], arguments.field, TextSplit::line, tokenizer,
+                                            shard::EndPlace::before);
       text_bytes += batch.text_bytes;
       tokens += batch.ids.size();
     }

@@ -29,10 +29,8 @@ std::string figure_or_empty(double value, const char* format) {
   return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "";
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
-// One row per run, without groups. The rows are sorted by the last validation loss, lowest first. Runs without a
-// validation loss are at the end.
+// One row per run, without groups. The rows are sorted by the last validation loss, lowest first. Then come the runs
+// that diverged, and then those without a validation loss.
 Table table_of_runs(const ResultSet& set) {
   struct Row {
     const ResultRun* run;
@@ -42,12 +40,12 @@ Table table_of_runs(const ResultSet& set) {
   std::vector<Row> rows;
   for (const ResultRun& run : set.runs) {
     Row& row = rows.emplace_back(Row{&run});
-    const auto curve = run.validation.find(set.metric);
-    if (curve == run.validation.end()) continue;
-    for (const ResultPoint& point : curve->second) {
-      row.last = point.loss;
-      if (!(point.loss >= row.best)) row.best = point.loss, row.best_step = point.step;
-    }
+    if (const auto curve = run.validation.find(set.metric); curve != run.validation.end())
+      for (const ResultPoint& point : curve->second) {
+        row.last = point.loss;
+        if (!(point.loss >= row.best)) row.best = point.loss, row.best_step = point.step;
+      }
+    if (run.diverged) row.last = std::numeric_limits<double>::infinity();
   }
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
     return std::isnan(b.last) ? !std::isnan(a.last) : a.last < b.last;
@@ -74,13 +72,13 @@ Table table_of_runs(const ResultSet& set) {
         {fmt::format("{:g}", rates.main), rates.main},
         {rates.adamw ? fmt::format("{:g}", *rates.adamw) : "", rates.adamw ? Json(*rates.adamw) : Json()},
         {r.steps == r.planned ? fmt::format("{}", r.steps) : fmt::format("{} of {}", r.steps, r.planned), r.steps},
-        {std::isfinite(r.tokens) ? human_count(r.tokens) : "", number(r.tokens)},
-        {figure_or_empty(r.train_loss, "{:.4f}"), number(r.train_loss)},
-        {figure_or_empty(row.last, "{:.4f}"), number(row.last)},
-        {figure_or_empty(std::exp(row.last), "{:.3f}"), number(std::exp(row.last))},
-        {std::isfinite(row.best) ? fmt::format("{:.4f} at {}", row.best, row.best_step) : "", number(row.best)},
-        {figure_or_empty(r.tokens / r.seconds, "{:.0f}"), number(r.tokens / r.seconds)},
-        {human_duration(r.seconds), number(r.seconds)}};
+        {std::isfinite(r.tokens) ? human_count(r.tokens) : "", r.tokens},
+        {figure_or_empty(r.train_loss, "{:.4f}"), r.train_loss},
+        {r.diverged ? "diverged" : figure_or_empty(row.last, "{:.4f}"), row.last},
+        {figure_or_empty(std::exp(row.last), "{:.3f}"), std::exp(row.last)},
+        {std::isfinite(row.best) ? fmt::format("{:.4f} at {}", row.best, row.best_step) : "", row.best},
+        {figure_or_empty(r.tokens / r.seconds, "{:.0f}"), r.tokens / r.seconds},
+        {human_duration(r.seconds), r.seconds}};
   }
   table.notes = notes_on(set);
   return table;

@@ -83,8 +83,8 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   ValidationSet rows(data, seq, folder.model().vocabulary, tokens);
   const std::unique_ptr<Model> model = open_model(options, folder, backend, rows.data().end_id());
   const Shard& shard = rows.data().shards().front();
-  check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(),
-                       tokenizer_of_checkpoint(folder.checkpoint().folder()), options.run);
+  check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(), tokenizer_of_checkpoint(folder.checkpoint()),
+                       options.run);
   const ValidationLosses losses = validation_losses(rows, row_losses(backend, *model, rows));
   print_checkpoint(options, folder);
   if (const std::string trained = folder.config().string("precision", "fp32"); trained != "fp32")
@@ -110,7 +110,7 @@ void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backen
   std::unique_ptr<Tokenizer> tokenizer;
   if (!folder.tokenizer().empty()) {
     tokenizer = make_tokenizer(folder.tokenizer());
-    check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
+    check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint()),
                          "the run");
   }
   const std::unique_ptr<Model> model = open_model(options, folder, backend, tokenizer ? tokenizer->end_id() : -1);
@@ -146,7 +146,8 @@ void add_eval(CommandLine& command) {
       .one_of({"raw", "ema", "tail"});
   command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
   command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
-  command.add("--tokens", options->tokens, "about this many tokens, in whole rows; the run's eval_tokens by default").at_least(1);
+  command.add("--tokens", options->tokens, "about this many tokens, in whole rows; the run's eval_tokens by default")
+      .at_least(1);
   command
       .add("--micro-batch", options->micro_batch,
            "rows at a time; by default as many as make 4096 tokens, but at least 4")

@@ -25,7 +25,7 @@ void run_export(const ExportOptions& options) {
   if (!source.tokenizer().empty()) {
     try {
       tokenizer = make_tokenizer(source.tokenizer());
-      check_same_tokenizer(tokenizer->hash(), source.tokenizer(), tokenizer_of_checkpoint(source.checkpoint().folder()),
+      check_same_tokenizer(tokenizer->hash(), source.tokenizer(), tokenizer_of_checkpoint(source.checkpoint()),
                            "the run");
       beside.merge(tokenizer_files(*tokenizer, source.model().positions));
     } catch (const Error& error) {

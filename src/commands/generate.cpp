@@ -35,8 +35,7 @@ void run_generate(const GenerateOptions& options) {
   if (folder.tokenizer().empty())
     fail("{}: found no tokenizer in the run's config; generating text needs one", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
-  check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
-                       "the run");
+  check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint()), "the run");
   std::vector<int32_t> tokens = tokenizer->encode(options.prompt);
   // Without a prompt, the model continues from an end token, as at the start of a document. The end token is not
   // printed.

@@ -56,12 +56,25 @@ Json model_named(const std::string& name, int64_t vocabulary) {
   fail("model: found '{}', expected one of {}{}", name, join(names), did_you_mean(name, names));
 }
 
+// The data is named by a pattern, data/NAME/train-*.bin, which must match nothing else.
+void check_name(const std::string& name) {
+  const fs::path path = name;
+  const std::string last = path.filename().string();
+  if (last.empty() || last == "." || last == "..")
+    fail("--out: found '{}', expected a name, which may follow a folder", name);
+  if (last.find_first_of("*?[\\") != std::string::npos)
+    fail("--out: found '{}', expected a name without *, ?, [ and \\, because data.train is a pattern", name);
+  if (path.has_parent_path() && !fs::is_directory(path.parent_path()))
+    fail("--out: found '{}', but {} is no folder", name, path.parent_path().string());
+}
+
 void run_new(const NewArguments& arguments) {
   const auto tokenizer = make_tokenizer(arguments.tokenizer);
   const std::string name = arguments.out.empty() ? arguments.model : arguments.out;
   const fs::path config = name + ".json";
   const std::string data = "data/" + fs::path(name).filename().string();
   const Json model = model_named(arguments.model, tokenizer->vocab_size());
+  check_name(name);
   if (fs::exists(config)) fail("{}: exists already; choose another name with --out", config.string());
 
   TokenizeOptions options;
@@ -95,7 +108,7 @@ void run_new(const NewArguments& arguments) {
   write_file_atomically(config, json.dump(2) + "\n");
   tell("{}: {} tokens, {} of them for validation; now: {} train {}\n", config.string(),
        human_count(static_cast<double>(made.total.tokens)), human_count(static_cast<double>(made.validation_tokens)),
-       program_invocation_name, config.string());
+       shell_word(program_invocation_name), shell_word(config.string()));
 }
 
 }  // namespace

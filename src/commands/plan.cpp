@@ -223,13 +223,13 @@ void run_plan(const PlanOptions& options) {
             human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
   if (!config.data.validation.empty())
     print_row("evaluation", "{}",
-              evaluation_need(config.run, tokens * options.ranks, static_cast<double>(evaluation_targets(config))));
+              evaluation_need(config.run, config.average, tokens * options.ranks,
+                              static_cast<double>(evaluation_targets(config))));
   const double disk = checkpoint_bytes(config, table);
+  const int64_t kept = config.run.keep ? checkpoints_kept(config.run) : 0;
   print_row("disk", "{} a checkpoint{}", bytes(disk),
-            config.run.keep ? fmt::format(", {} with the {} that are kept",
-                                          bytes(disk * static_cast<double>(config.run.keep + config.run.keep_best)),
-                                          config.run.keep + config.run.keep_best)
-                            : "; all are kept");
+            kept ? fmt::format(", {} with the {} that are kept", bytes(disk * static_cast<double>(kept)), kept)
+                 : "; all are kept");
   if (options.memory > 0)
     print_row("micro-batch", "{}", largest_micro_batch(config, options.ranks, options.memory * 1024 * 1024 * 1024));
   print_row("data", "{}", data_need(config));

@@ -20,14 +20,15 @@ struct SweepOptions {
   bool list = false, slurm = false;
 };
 
-// Returns a warning if the sweep tunes optimizer.lr, and if in its first cell the learning rate of the AdamW group does
-// not change with optimizer.lr. Otherwise returns "".
+// Returns a warning if the sweep tunes optimizer.lr, and if in its first chosen cell the learning rate of the AdamW
+// group does not change with optimizer.lr. Otherwise returns "".
 std::string fixed_rate_note(const SweepConfig& sweep) {
-  if (!sweep.tuning || sweep.tuning->paths[0] != "optimizer.lr" || sweep.cells.empty()) return "";
+  if (!sweep.tuning || sweep.tuning->paths[0] != "optimizer.lr") return "";
+  const size_t cell = first_chosen(sweep);
   const auto rate = [&](double value) {
-    return config_of(sweep, make_run(sweep, 0, value, {})).optimizer.rates().adamw;
+    return config_of(sweep, make_run(sweep, cell, value, {})).optimizer.rates().adamw;
   };
-  const double own = sweep.tuning->factors ? sweep.cells[0].own : 1;
+  const double own = sweep.tuning->factors ? sweep.cells[cell].own : 1;
   const auto low = rate(own * sweep.tuning->values.front()), high = rate(own * sweep.tuning->values.back());
   if (!low || low != high || sweep.tuning->values.size() < 2) return "";
   return fmt::format(
@@ -38,7 +39,7 @@ std::string fixed_rate_note(const SweepConfig& sweep) {
 void sweep_command(const SweepOptions& options) {
   SweepConfig sweep =
       load_sweep(options.file, {options.overrides.begin(), options.overrides.end()}, !options.list && !options.slurm);
-  if (!options.only.empty()) keep_only(sweep, listed(options.only));
+  if (!options.only.empty()) choose_cells(sweep, listed(options.only));
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
   if (options.list) {
     fmt::print("{}", list_runs(sweep));
@@ -77,7 +78,8 @@ void add_sweep(CommandLine& command) {
            "PATH=VALUE overrides a key of the sweep file, set.PATH=VALUE a key of all its configs")
       .type_name("PATH=VALUE")
       .one_at_a_time();
-  command.add("--only", options->only, "only runs with one of these labels").type_name("LABEL,...");
+  command.add("--only", options->only, "start or list only runs with one of these labels; the tables keep the others")
+      .type_name("LABEL,...");
   command.add_flag("--list", options->list, "list the known runs and start none");
   command.add_flag("--slurm", options->slurm, "print an sbatch script of the unfinished runs and start none");
   command.set_action([options] { sweep_command(*options); });

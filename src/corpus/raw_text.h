@@ -23,9 +23,11 @@ constexpr auto names_of(TextFormat) { return enum_names("auto", "text", "jsonl")
 
 // How plain text is split into documents.
 enum class TextSplit {
-  file,   // a file is one document
-  blank,  // split after every empty line (\n\n or \n\r\n); the empty line belongs to the document before it
-  line,   // split at every newline; the newline belongs to no document
+  file,  // a file is one document
+  // Split after every empty line (\n\n or \n\r\n); the empty line belongs to the document before it. A further empty
+  // line begins the next record, as in llm.c; a record of empty lines only is no document (tokenize_batch()).
+  blank,
+  line,  // split at every newline; the newline belongs to no document
 };
 constexpr auto names_of(TextSplit) { return enum_names("file", "blank", "line"); }
 
@@ -55,6 +57,9 @@ constexpr size_t longest_record = size_t{1} << 30;
 
 // The uncompressed size of each file in bytes. Compressed files are decompressed to count their bytes.
 std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths);
+
+// Throws Error if a file is given twice, under one name or two. "-" is a file, too.
+void check_given_once(const std::vector<std::string>& paths);
 
 // Whether TextFormat::by_name recognizes this file name.
 bool has_text_name(const std::string& path);

@@ -33,19 +33,20 @@ bool extract_text(std::string_view line, const std::string& field, std::string& 
 
 }  // namespace
 
-TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, bool lines, const Tokenizer& tokenizer,
-                              shard::EndPlace end) {
+TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, TextSplit split,
+                              const Tokenizer& tokenizer, shard::EndPlace end) {
   TokenizedBatch batch;
   batch.ids.reserve(raw.bytes.size() / 3);
   std::string extracted;
   for (size_t i = 0; i < raw.ends.size(); ++i) {
     SkippedRecord skipped{raw.first_record + i, "", ""};
     std::string_view text = raw.record(i);
-    if (raw.json || lines) {
+    if (raw.json || split == TextSplit::line) {
       if (text.ends_with('\n')) text.remove_suffix(1);
       if (text.ends_with('\r')) text.remove_suffix(1);
-      if (text.find_first_not_of(" \t") == std::string_view::npos) skipped.reason = "blank line";
     }
+    if ((raw.json || split != TextSplit::file) && text.find_first_not_of(" \t\r\n") == std::string_view::npos)
+      skipped.reason = "blank line";
     if (raw.json && skipped.reason.empty() && extract_text(text, field, extracted, skipped)) text = extracted;
     if (skipped.reason.empty() && text.empty()) skipped.reason = "no text";
     size_t begin = batch.ids.size();

@@ -32,10 +32,11 @@ struct TokenizedBatch {
 };
 
 // Tokenizes a batch. Skips documents without text or without tokens, and text that the tokenizer refuses. Of line
-// formats it skips blank lines too, and of JSON Lines also each line that is not an object with a string at `field`,
-// and each string that is not Unicode (invalid UTF-8, or a lone surrogate). `field` is the key of the text in JSON.
-// `lines` says whether each record of plain text is a line. `end` is where the end token of each document goes.
-TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, bool lines, const Tokenizer& tokenizer,
-                              shard::EndPlace end);
+// formats and --split blank it skips records of white space too, and of JSON Lines also each line that is not an object
+// with a string at `field`, and each string that is not Unicode (invalid UTF-8, or a lone surrogate). `field` is the
+// key of the text in JSON. `split` is how the records of plain text were split. `end` is where the end token of each
+// document goes.
+TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, TextSplit split,
+                              const Tokenizer& tokenizer, shard::EndPlace end);
 
 }  // namespace rowan

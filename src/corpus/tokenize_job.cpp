@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <mutex>
 #include <numeric>
-#include <set>
 #include <system_error>
 #include <thread>
 
@@ -32,9 +31,7 @@ namespace fs = std::filesystem;
 std::vector<std::string> all_inputs(const TokenizeOptions& options) {
   std::vector<std::string> all = options.inputs;
   all.insert(all.end(), options.validation_inputs.begin(), options.validation_inputs.end());
-  std::set<std::string> seen;
-  for (const std::string& input : all)
-    if (!seen.insert(input).second) fail("{}: given twice", input);
+  check_given_once(all);
   return all;
 }
 
@@ -135,8 +132,8 @@ class Job {
 
   void open_shards(const ShardsState& train, const ShardsState& validation) {
     ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
-    train_ = std::make_unique<ShardWriter>(folder_, "train-*.bin", label, options_.shard_tokens, train);
-    validation_ = std::make_unique<ShardWriter>(folder_, "validation-*.bin", label, options_.shard_tokens, validation);
+    train_ = std::make_unique<ShardWriter>(folder_, train_shards, label, options_.shard_tokens, train);
+    validation_ = std::make_unique<ShardWriter>(folder_, validation_shards, label, options_.shard_tokens, validation);
     // The first progress.json marks the folder as a folder of shards.
     save();
     report_(result_.total);
@@ -157,8 +154,8 @@ class Job {
       Json before = manifest.at("settings"), now = settings_;
       for (Json* settings : {&before, &now}) settings->erase("inputs"), settings->erase("validation_inputs");
       check_settings(path, before, now);
-      for (const char* split : {"train", "validation"})
-        for (const Json& shard : manifest.at(split)) check_shard(folder_, shard);
+      check_sources(path, manifest);
+      check_shards(folder_, manifest);
       pending_ = added;
       load(manifest);
       open_inputs();
@@ -172,8 +169,8 @@ class Job {
   TokenizeResult finished_before(const fs::path& path) {
     read_note(path, [&](const Json& manifest) {
       check_settings(path, manifest.at("settings"), settings_);
-      for (const char* split : {"train", "validation"})
-        for (const Json& shard : manifest.at(split)) check_shard(folder_, shard);
+      check_sources(path, manifest);
+      check_shards(folder_, manifest);
       result_.total = {0, manifest.at("text_bytes"), manifest.at("documents"), manifest.at("tokens")};
       for (const Json& shard : manifest.at("validation"))
         result_.validation_tokens += shard.at("tokens").get<uint64_t>();
@@ -186,13 +183,15 @@ class Job {
   void prepare() {
     const fs::path path = folder_ / "progress.json";
     ShardsState train, validation;
-    if (fs::exists(path)) {
+    const bool begun = fs::exists(path);
+    if (begun) {
       read_note(path, [&](const Json& note) {
         train = shards_from_json(note.at("train"));
         validation = shards_from_json(note.at("validation"));
         // If no token has been recorded and no shard finished, the job starts over and may have other settings.
         if (train.empty() && validation.empty() && !first_shard(folder_)) return;
         check_settings(path, note.at("settings"), settings_);
+        check_sources(path, note);
         if (note.contains("pending")) pending_ = note.at("pending").get<std::vector<size_t>>();
         next_source_ = note.at("next").at("source");
         next_record_ = note.at("next").at("record");
@@ -208,7 +207,18 @@ class Job {
              shard->string());
     }
     open_inputs();
+    if (begun) {
+      remove_shards_after(train_shards, train);
+      remove_shards_after(validation_shards, validation);
+    }
     open_shards(train, validation);
+  }
+
+  // Removes the files that an interrupted job wrote after progress.json. This job may end before it reaches their
+  // numbers, and the run's glob would then read them.
+  void remove_shards_after(const char* pattern, const ShardsState& state) {
+    const uint64_t known = state.shards.size() + (state.part_tokens > 0);
+    for (const fs::path& file : shard_files_from(folder_, pattern, known)) fs::remove(file);
   }
 
   // Loads the counts from progress.json, or from a manifest, which may list fewer inputs than this job.
@@ -274,7 +284,7 @@ class Job {
           raw.source = pending_[raw.source];
           ticket = next_ticket_++;
         }
-        TokenizedBatch batch = tokenize_batch(raw, options_.field, options_.split == TextSplit::line, tokenizer_, end_);
+        TokenizedBatch batch = tokenize_batch(raw, options_.field, options_.split, tokenizer_, end_);
         std::unique_lock lock(writing_);
         turn_.wait(lock, [&] { return written_ == ticket || failure_; });
         if (failure_) return;

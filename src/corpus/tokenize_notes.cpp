@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -14,6 +15,22 @@ namespace rowan {
 namespace {
 
 namespace fs = std::filesystem;
+
+void check_shard(const fs::path& folder, const Json& entry) {
+  const fs::path path = folder / entry.at("file").get<std::string>();
+  const Shard shard(path);
+  if (shard.tokens() != entry.at("tokens").get<int64_t>())
+    fail("{}: found {} tokens, expected {} from the manifest", path.string(), shard.tokens(), entry["tokens"].dump());
+  const std::string found = hex(hash64(shard.token_bytes()));
+  if (found != entry.at("checksum").get<std::string>())
+    fail("{}: damaged: found checksum {}, expected {} from the manifest", path.string(), found,
+         entry["checksum"].dump());
+  const int64_t documents = shard.index() ? shard.index()->size() : -1;
+  if (documents != entry.at("documents").get<int64_t>())
+    fail("{}{}: found {}, expected {} documents from the manifest", path.string(), shard::documents_suffix,
+         shard.index() ? fmt::format("{} documents", documents) : "no file", entry["documents"].dump());
+  for (int64_t i = 0; i < documents; ++i) shard.index()->start(i);
+}
 
 }  // namespace
 
@@ -113,6 +130,16 @@ void check_settings(const fs::path& path, const Json& before, const Json& now) {
   }
 }
 
+void check_sources(const fs::path& path, const Json& note) {
+  for (const Json& source : note.at("sources")) {
+    const std::string input = source.at("path"), known = source.at("hash64");
+    if (input == "-" || from_hex(known) == 0) continue;  // 0: not read to its end yet
+    if (hex(hash64(MappedFile(input).text())) != known)
+      fail("{}: has changed since {} was written; remove {} and the shards beside it to start afresh", input,
+           path.string(), path.filename().string());
+  }
+}
+
 void read_note(const fs::path& path, const std::function<void(const Json&)>& use) {
   const auto damaged = [&](const char* why) {
     fail("{}: damaged: {}; remove it and the shards beside it to start afresh", path.string(), why);
@@ -128,20 +155,13 @@ void read_note(const fs::path& path, const std::function<void(const Json&)>& use
   }
 }
 
-void check_shard(const fs::path& folder, const Json& entry) {
-  const fs::path path = folder / entry.at("file").get<std::string>();
-  const Shard shard(path);
-  if (shard.tokens() != entry.at("tokens").get<int64_t>())
-    fail("{}: found {} tokens, expected {} from the manifest", path.string(), shard.tokens(), entry["tokens"].dump());
-  const std::string found = hex(hash64(shard.token_bytes()));
-  if (found != entry.at("checksum").get<std::string>())
-    fail("{}: damaged: found checksum {}, expected {} from the manifest", path.string(), found,
-         entry["checksum"].dump());
-  const int64_t documents = shard.index() ? shard.index()->size() : -1;
-  if (documents != entry.at("documents").get<int64_t>())
-    fail("{}{}: found {}, expected {} documents from the manifest", path.string(), shard::documents_suffix,
-         shard.index() ? fmt::format("{} documents", documents) : "no file", entry["documents"].dump());
-  for (int64_t i = 0; i < documents; ++i) shard.index()->start(i);
+void check_shards(const fs::path& folder, const Json& manifest) {
+  for (const auto& [split, pattern] : {std::pair("train", train_shards), std::pair("validation", validation_shards)}) {
+    for (const Json& shard : manifest.at(split)) check_shard(folder, shard);
+    for (const fs::path& file : shard_files_from(folder, pattern, manifest.at(split).size()))
+      if (file.extension() == ".bin")
+        fail("{}: found a shard that manifest.json does not list, which training would read; remove it", file.string());
+  }
 }
 
 std::optional<fs::path> first_shard(const fs::path& folder) {

@@ -14,6 +14,9 @@
 
 namespace rowan {
 
+// The names of the shards of each part of the text; * is the number.
+inline constexpr char train_shards[] = "train-*.bin", validation_shards[] = "validation-*.bin";
+
 // Hashes are stored as hexadecimal text, because some JSON readers round 64-bit integers.
 std::string hex(uint64_t value);
 uint64_t from_hex(const std::string& text);
@@ -36,12 +39,16 @@ std::optional<std::string> noted_validation(const std::filesystem::path& folder)
 // Throws Error if an input or another setting has changed since `path` was written.
 void check_settings(const std::filesystem::path& path, const Json& before, const Json& now);
 
+// Throws Error if an input that was read to its end before `path` was written has another checksum now. Files only.
+void check_sources(const std::filesystem::path& path, const Json& note);
+
 // Parses the file and calls use(content). Throws Error naming the file as damaged if it is not JSON, or if `use` finds
 // a missing key or a wrong type.
 void read_note(const std::filesystem::path& path, const std::function<void(const Json&)>& use);
 
-// Checks a shard against its manifest entry: token count, checksum, document index. Throws Error if they differ.
-void check_shard(const std::filesystem::path& folder, const Json& entry);
+// Checks each shard against its manifest entry: token count, checksum, document index. Throws Error if they differ, or
+// if the folder holds a further shard with a name of `rowan tokenize`, because training would read it.
+void check_shards(const std::filesystem::path& folder, const Json& manifest);
 
 // The path of a .bin file in the folder, if there is one.
 std::optional<std::filesystem::path> first_shard(const std::filesystem::path& folder);

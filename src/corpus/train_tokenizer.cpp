@@ -111,6 +111,7 @@ std::string number_behind(const std::string& text, std::string_view words) {
 }  // namespace
 
 std::string train_tokenizer(const TokenizerTraining& training) {
+  check_given_once(training.inputs);
   Sentences sentences(training);
   if (sentences.done()) fail("found no text to train a tokenizer on");
   std::string model;

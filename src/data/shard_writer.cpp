@@ -1,7 +1,9 @@
 #include "data/shard_writer.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <system_error>
 
 #include "base/error.h"
 
@@ -17,12 +19,34 @@ void append_bytes(std::string& buffer, T value) {
   buffer.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
+// `pattern` with * replaced by the number of a shard.
+std::string shard_name(std::string pattern, uint64_t number) {
+  return pattern.replace(pattern.find('*'), 1, fmt::format("{:05}", number));
+}
+
 // If the shard `file` was finished after the state was saved, renames it to .part again.
 void reopen(const fs::path& file) {
   if (fs::exists(file) && !fs::exists(part_of(file))) fs::rename(file, part_of(file));
 }
 
 }  // namespace
+
+std::vector<fs::path> shard_files_from(const fs::path& folder, const std::string& pattern, uint64_t first) {
+  const size_t star = pattern.find('*');
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    uint64_t number = 0;
+    if (name.size() <= star || name.compare(0, star, pattern, 0, star) != 0) continue;
+    const auto [end, error] = std::from_chars(name.data() + star, name.data() + name.size(), number);
+    if (error != std::errc() || number < first) continue;
+    const std::string shard = shard_name(pattern, number), index = shard + shard::documents_suffix;
+    if (name == shard || name == index || name == part_of(shard) || name == part_of(index))
+      files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
 
 ShardWriter::ShardWriter(fs::path folder, std::string pattern, const ShardLabel& label, uint64_t shard_tokens,
                          ShardsState state)
@@ -45,12 +69,10 @@ ShardWriter::ShardWriter(fs::path folder, std::string pattern, const ShardLabel&
 }
 
 std::string ShardWriter::next_name() const {
-  std::string name = pattern_;
-  if (const size_t star = name.find('*'); star != std::string::npos)
-    return name.replace(star, 1, fmt::format("{:05}", state_.shards.size()));
+  if (pattern_.find('*') != std::string::npos) return shard_name(pattern_, state_.shards.size());
   if (!state_.shards.empty())
-    fail("{}: found more tokens than the {} of one shard", (folder_ / name).string(), shard_tokens_);
-  return name;
+    fail("{}: found more tokens than the {} of one shard", (folder_ / pattern_).string(), shard_tokens_);
+  return pattern_;
 }
 
 void ShardWriter::open() {

@@ -36,6 +36,11 @@ struct ShardsState {
   bool empty() const { return shards.empty() && part_tokens == 0; }
 };
 
+// The files in `folder` that a ShardWriter with this pattern names itself, for shards number `first` and later: shards,
+// document indexes, and the .part files of both. Sorted by name. Files with any other name are left out.
+std::vector<std::filesystem::path> shard_files_from(const std::filesystem::path& folder, const std::string& pattern,
+                                                    uint64_t first);
+
 class ShardWriter {
  public:
   // Shards in `folder` are named by `pattern`, with * replaced by 00000, 00001, ... A pattern without * allows only one

@@ -11,8 +11,8 @@ Averages::Averages(Backend& backend, const AverageConfig& config, int64_t steps,
       shares_(shares),
       memory_(backend, Category::masters),
       held_memory_(backend, Category::weights) {
-  if (config.ema > 0) all_.push_back({"ema", 0, {}});
-  if (config.tail > 0) all_.push_back({"tail", 0, {}});
+  if (config.ema > 0) all_.push_back({"ema", 0, 0, {}});
+  if (config.tail > 0) all_.push_back({"tail", 0, 0, {}});
   for (Average& average : all_)
     for (const Share& share : shares) average.values.push_back(memory_.take(DType::f32, {share.count}));
   for (const Share& share : shares)
@@ -20,8 +20,12 @@ Averages::Averages(Backend& backend, const AverageConfig& config, int64_t steps,
                                                           : held_memory_.take(share.weight.dtype, {share.count}));
 }
 
-void Averages::take(Average& average, double weight) {
-  ++average.count;
+int64_t Averages::first_step(const Average& average) const {
+  return 1 + (average.name == "tail" ? steps_ - config_.tail : config_.ema_start);
+}
+
+void Averages::take(Average& average, int64_t step, double weight) {
+  if (++average.count == 1) average.first = step;
   for (size_t i = 0; i < shares_.size(); ++i) {
     const Share& share = shares_[i];
     const Tensor& value = share.value();
@@ -34,11 +38,10 @@ void Averages::take(Average& average, double weight) {
 
 void Averages::update(int64_t step) {
   for (Average& average : all_) {
-    const bool tail = average.name == "tail";
-    if (step <= (tail ? steps_ - config_.tail : config_.ema_start))
+    if (step < first_step(average))
       average.count = 0;
     else
-      take(average, tail ? 1 / static_cast<double>(average.count + 1) : 1 - config_.ema);
+      take(average, step, average.name == "tail" ? 1 / static_cast<double>(average.count + 1) : 1 - config_.ema);
   }
 }
 

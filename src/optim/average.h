@@ -23,6 +23,7 @@ class Averages {
   struct Average {
     std::string name;            // "ema" or "tail"; also the name of its file in a checkpoint
     int64_t count = 0;           // number of updates averaged so far; 0: not started
+    int64_t first = 0;           // the first step whose weights are in the average
     std::vector<Tensor> values;  // the averaged weights: one fp32 tensor per share
   };
 
@@ -30,7 +31,9 @@ class Averages {
   // run. The constructor allocates all memory.
   Averages(Backend& backend, const AverageConfig& config, int64_t steps, const std::vector<Share>& shares);
 
-  // To be called after update number `step` (from 1).
+  // The first step (from 1) whose weights belong to the average.
+  int64_t first_step(const Average& average) const;
+  // To be called after the update of step `step`.
   void update(int64_t step);
   std::vector<Average>& all() { return all_; }
   const std::vector<Average>& all() const { return all_; }
@@ -41,7 +44,7 @@ class Averages {
   void hide();
 
  private:
-  void take(Average& average, double weight);
+  void take(Average& average, int64_t step, double weight);
 
   Backend& backend_;
   AverageConfig config_;

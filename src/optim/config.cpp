@@ -104,6 +104,27 @@ Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw, in
   return group;
 }
 
+// Throws Error if "adamw" sets a key that updates no parameter. The config.json of a run may contain such a key,
+// because earlier versions accepted it, but an edit such as --set may not add one.
+void check_half(const JsonObject& adamw, const OptimizerConfig& config) {
+  const auto& edited = adamw.source().edited;
+  const bool added =
+      std::any_of(edited.begin(), edited.end(), [&](const auto& edit) { return edit.path.starts_with(adamw.path()); });
+  if (adamw.source().of_run && !added) return;
+  const bool in_group = std::any_of(config.groups.begin(), config.groups.end(),
+                                    [](const Group& group) { return group.recipe->name == "adamw"; });
+  for (const std::string& key : adamw.keys()) {
+    const bool embeddings = key == "embedding_lr", vectors = key.starts_with("vector_");
+    if (config.routing == Routing::everything && (embeddings || vectors || !in_group))
+      adamw.fail(key, fmt::format("has no effect here: routing everything leaves no {} to adamw", vectors ? "vectors"
+                                                                                                  : embeddings
+                                                                                                      ? "embeddings"
+                                                                                                      : "parameters"));
+    if (config.routing == Routing::two_dimensional && embeddings)
+      adamw.fail(key, "has no effect here: only routing hidden leaves embeddings to adamw");
+  }
+}
+
 std::string patterns(const Group& group) {
   std::vector<std::string> parts = group.names;
   for (Role role : group.roles) parts.push_back(name_of(role));
@@ -195,6 +216,7 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
     for (JsonObject& item : object.objects("groups"))
       config.groups.push_back(given_group(std::move(item), main, half.recipe, steps));
   config.given = config.groups.size();
+  if (name != "adamw") check_half(object.object("adamw"), config);
   config.adamw_lr_ratio = half.lr_ratio;
   if (config.routing == Routing::hidden) {
     config.groups.push_back({{{Role::matrix}, {}}, "matrices", shared(main)});

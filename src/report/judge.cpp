@@ -198,10 +198,11 @@ void fill_row(const ResultSet& set, const std::vector<ResultGroup>& groups, cons
     std::vector<double> tokens;
     for (const ResultRun* run : group.taken)
       if (const auto point = reaches(*run, set.metric, *set.loss)) tokens.push_back(point->tokens);
-    if (tokens.size() == group.taken.size())
-      row[columns.tokens] = {human_count(spread_of(tokens).mean), spread_of(tokens).mean};
-    else
+    const double mean_tokens = spread_of(tokens).mean;
+    if (tokens.size() != group.taken.size())
       row[columns.tokens] = {"never", nullptr};
+    else if (std::isfinite(mean_tokens))
+      row[columns.tokens] = {human_count(mean_tokens), mean_tokens};
   }
 }
 

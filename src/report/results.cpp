@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json_path.h"
+#include "data/overlap.h"
 #include "optim/config.h"
 #include "report/targets.h"
 #include "run/metrics.h"
@@ -37,14 +38,14 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
     if (!row.contains("step")) continue;
     const double step = row.at("step");
     auto add = [&](std::vector<ResultPoint>& curve, double value) {
-      if (std::isfinite(value)) curve.push_back({step, step * tokens_per_step, value});
+      if (std::isfinite(value)) curve.push_back({step, step > 0 ? step * tokens_per_step : 0, value});
     };
     if (row.contains("loss")) {
       add(run.training, figure(row, "loss"));
       if (step > static_cast<double>(run.steps - tenth)) sum += figure(row, "loss"), ++count;
     }
     // A validation loss that is not finite is null in metrics.jsonl.
-    if (row.contains("val_loss") && !row["val_loss"].is_number() && row["step"] == run.planned) run.diverged = true;
+    if (row.contains("val_loss")) run.diverged = !row["val_loss"].is_number();
     for (const std::string& metric : loss_metrics())
       if (row.contains(metric)) add(run.validation[metric], figure(row, metric.c_str()));
     for (const auto& [name, value] : row.items())
@@ -69,6 +70,31 @@ void respell(Json& value) {
     for (Json& part : value) respell(part);
 }
 
+// The keys that decide of which tokens, seen in which context, a validation loss is the mean. `absent` is the value of
+// a config that lacks the key; nullptr: unknown.
+struct EvaluationKey {
+  const char *path, *absent;
+};
+constexpr EvaluationKey evaluation_keys[] = {{"data.validation", nullptr},
+                                             {"data.reading", "packed"},
+                                             {"data.documents", "none"},
+                                             {"batch.sequence_length", nullptr},
+                                             {"run.eval_tokens", nullptr}};
+
+// "KEY (VALUE, VALUE)" if the evaluated runs differ in the key, else "".
+std::string difference_in(const ResultSet& set, const EvaluationKey& key) {
+  std::vector<std::string> values;
+  for (const ResultRun& run : set.runs) {
+    if (run.config.is_null() || run.validation.empty()) continue;
+    std::string value = text_at(run.config, key.path);
+    if (value.empty() && key.absent) value = key.absent;
+    if (!value.empty() && std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+  }
+  constexpr size_t most = 4;
+  if (values.size() > most) values.resize(most), values.push_back("...");
+  return values.size() > 1 ? fmt::format("{} ({})", key.path, fmt::join(values, ", ")) : "";
+}
+
 }  // namespace
 
 std::optional<double> ResultRun::final_loss(const std::string& metric) const {
@@ -89,6 +115,12 @@ std::vector<std::string> notes_on(const ResultSet& set) {
   }
   if (tokenizers.size() > 1)
     notes.push_back("the runs have different tokenizers: compare val_bits_per_byte of metrics.jsonl, not losses");
+  std::vector<std::string> differences;
+  for (const EvaluationKey& key : evaluation_keys)
+    if (std::string text = difference_in(set, key); !text.empty()) differences.push_back(std::move(text));
+  if (!differences.empty())
+    notes.push_back(fmt::format("the losses are not of the same text and context: the runs differ in {}",
+                                fmt::join(differences, " and ")));
   return notes;
 }
 
@@ -148,7 +180,11 @@ ResultSet read_sweep(const fs::path& dir) {
 ResultSet read_runs(const std::vector<std::string>& folders, const std::vector<std::string>& by) {
   ResultSet set;
   set.axes = by;
+  std::map<FileIdentity, std::string> named;
   for (const std::string& folder : folders) {
+    if (std::error_code absent; fs::exists(folder, absent))
+      if (const auto [at, fresh] = named.emplace(identity_of(fs::path(folder)), folder); !fresh)
+        fail("{}: given twice{}", folder, at->second == folder ? "" : ", also as " + at->second);
     ResultRun& run = set.runs.emplace_back(read_run(folder));
     for (const std::string& path : by) run.labels.push_back(text_at(run.config, path));
   }

@@ -25,7 +25,7 @@ struct ResultRun {
   std::string config_file;           // config file that the run was started from; "" if unknown
   Json config;                       // config.json of the run's folder; null if the run has not begun
   std::vector<std::string> changes;  // config changes when the run continued, as by changes_on_the_way()
-  bool diverged = false;
+  bool diverged = false;  // the newest validation loss is not finite, or the sweep noted that the run diverged
   int64_t steps = 0, planned = 0;
   double tokens = std::numeric_limits<double>::quiet_NaN(), seconds = std::numeric_limits<double>::quiet_NaN();
   double train_loss = std::numeric_limits<double>::quiet_NaN();  // mean logged loss of the last tenth of the steps
@@ -49,8 +49,9 @@ struct ResultSet {
 
 Rates rates_of(const ResultRun& run);
 
-// Notes for a reader of the results: which runs were continued under another config, and whether the runs have
-// different tokenizers. The losses per token of different tokenizers cannot be compared.
+// Notes for a reader of the results: which runs were continued under another config, whether the runs have different
+// tokenizers, and whether they were evaluated differently. Losses per token of different tokenizers cannot be compared,
+// nor can losses on different text, or with other lengths of context.
 std::vector<std::string> notes_on(const ResultSet& set);
 
 // Reads a run's folder as written by `rowan train`. Throws Error for a folder without a run.
@@ -60,7 +61,8 @@ ResultRun read_run(const std::filesystem::path& folder);
 ResultSet read_sweep(const std::filesystem::path& dir);
 bool is_sweep(const std::filesystem::path& dir);
 
-// Reads runs. The labels of a run are its config values at the paths `by`. Throws Error for a path that no config has.
+// Reads runs. The labels of a run are its config values at the paths `by`. Throws Error for a path that no config has,
+// and for a folder that is given twice, under one name or two.
 ResultSet read_runs(const std::vector<std::string>& folders, const std::vector<std::string>& by);
 
 }  // namespace rowan

@@ -44,7 +44,8 @@ std::string lines(const Table& table, bool markdown) {
 }
 
 std::string csv_field(const Json& value) {
-  std::string text = value.is_null() ? "" : value.is_string() ? value.get<std::string>() : value.dump();
+  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  if (text == "null" && !value.is_string()) text.clear();  // also of a number that is not finite
   if (text.find_first_of(",\"\n") == std::string::npos) return text;
   std::string quoted = "\"";
   for (char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);

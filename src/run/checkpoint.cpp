@@ -68,28 +68,81 @@ const Json& field(const Json& object, const char* key, const fs::path& path) {
 void verify_file(const fs::path& path, const Json& entry, const fs::path& manifest) {
   const std::string where = path.string();
   std::error_code unreadable;  // set, for example, if the name is too long
-  if (!fs::is_regular_file(path, unreadable)) fail("{}: no such file, but {} lists it", where, manifest.string());
-  if (const Json& bytes = field(entry, "bytes", manifest); bytes != fs::file_size(path))
-    fail("{}: damaged: found {} bytes, expected {}", where, fs::file_size(path), bytes.dump());
+  const bool file = fs::is_regular_file(path, unreadable);
+  const uintmax_t size = file ? fs::file_size(path, unreadable) : 0;
+  if (!file || unreadable) fail("{}: no such file, but {} lists it", where, manifest.string());
+  if (const Json& bytes = field(entry, "bytes", manifest); bytes != size)
+    fail("{}: damaged: found {} bytes, expected {}", where, size, bytes.dump());
   if (!entry.contains("tensors")) {
     if (field(entry, "xxh64", manifest) != hex(hash64(read_file(path)))) fail("{}: damaged: wrong checksum", where);
     return;
   }
-  SafeTensors file(path);
-  if (field(entry, "header", manifest) != hex(hash64(file.header())))
+  SafeTensors tensors(path);
+  if (field(entry, "header", manifest) != hex(hash64(tensors.header())))
     fail("{}: damaged: wrong checksum of the header", where);
-  for (const StoredTensor& tensor : file.tensors())
+  for (const StoredTensor& tensor : tensors.tensors())
     if (field(entry["tensors"], tensor.name.c_str(), manifest) != bytes_hash(tensor.data, tensor.bytes()))
       fail("{}: damaged: wrong checksum of tensor '{}'", where, tensor.name);
 }
 
-// Renames the folder first. A process killed during the removal then leaves no incomplete folder that has a
+// Renames a finished checkpoint first. A process killed during the removal then leaves no incomplete folder that has a
 // checkpoint's name.
 void remove_checkpoint(const fs::path& folder) {
-  fs::path doomed = folder.string() + ".part";
+  fs::path doomed = folder;
+  if (folder.extension() != ".part") {
+    doomed += ".part";
+    fs::remove_all(doomed);
+    fs::rename(folder, doomed);
+  }
   fs::remove_all(doomed);
-  fs::rename(folder, doomed);
-  fs::remove_all(doomed);
+}
+
+// Removes the folders that `choose` returns. A failure costs only disk space, so `warn` receives the first one.
+void remove_checkpoints(const std::function<std::vector<fs::path>()>& choose,
+                        const std::function<void(const std::string&)>& warn) {
+  std::string failure;
+  const auto attempt = [&](const std::function<void()>& work) {
+    try {
+      work();
+    } catch (const fs::filesystem_error& error) {
+      if (failure.empty())
+        failure = fmt::format("warning: cannot remove old checkpoints: {}: {}; the run continues, and they take space",
+                              error.path1().string(), error.code().message());
+    }
+  };
+  std::vector<fs::path> old;
+  attempt([&] { old = choose(); });
+  for (const fs::path& folder : old) attempt([&] { remove_checkpoint(folder); });
+  if (!failure.empty()) warn(failure);
+}
+
+// The entries of a folder for which `wanted` returns true.
+std::vector<fs::path> entries_of(const fs::path& folder, const std::function<bool(const fs::path&)>& wanted) {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (wanted(entry.path())) found.push_back(entry.path());
+  return found;
+}
+
+// The checkpoints that `rotation` does not keep, among those up to `step`.
+std::vector<fs::path> old_checkpoints(const fs::path& folder, int64_t step, const Rotation& rotation) {
+  const std::vector<fs::path> there = list_checkpoints(folder);
+  std::vector<int64_t> steps;  // falling
+  for (const fs::path& checkpoint : there) steps.push_back(step_of(checkpoint));
+  const auto best = std::find_if(rotation.best.begin(), rotation.best.end(), [&](int64_t evaluated) {
+    return std::binary_search(steps.begin(), steps.end(), evaluated, std::greater<>());
+  });
+  std::vector<fs::path> old;
+  int64_t newest = 0;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const int64_t at = steps[i], every = rotation.keep_every, before = i + 1 < steps.size() ? steps[i + 1] : 0;
+    if (at > step || ++newest <= rotation.keep) continue;
+    if (best != rotation.best.end() && at == *best) continue;
+    // A save that is due at a multiple comes later if the update of that step is skipped.
+    if (every && (at % every == 0 || at / every > before / every)) continue;
+    old.push_back(there[i]);
+  }
+  return old;
 }
 
 }  // namespace
@@ -156,21 +209,15 @@ void CheckpointWriter::commit(const Json& state, const Rotation& rotation) {
   write_file_atomically(part_ / "manifest.json", manifest.dump(1) + "\n");
   rename_durably(part_, final_);
   if (condition_ == Condition::sound) return rotate_checkpoints(final_.parent_path(), step_, rotation);
-  std::vector<fs::path> older;
-  for (const auto& entry : fs::directory_iterator(final_.parent_path()))
-    if (number_of(entry.path(), ruined_prefix) >= 0 && entry.path() != final_) older.push_back(entry.path());
-  for (const fs::path& checkpoint : older) remove_checkpoint(checkpoint);
+  const auto other_and_ruined = [&](const fs::path& path) {
+    return number_of(path, ruined_prefix) >= 0 && path != final_;
+  };
+  remove_checkpoints([&] { return entries_of(final_.parent_path(), other_and_ruined); }, rotation.warn);
 }
 
 void rotate_checkpoints(const fs::path& folder, int64_t step, const Rotation& rotation) {
   if (rotation.keep == 0) return;
-  int64_t newest = 0;
-  for (const fs::path& checkpoint : list_checkpoints(folder)) {
-    const int64_t at = step_of(checkpoint);
-    if (at > step || ++newest <= rotation.keep || at == rotation.best) continue;
-    if (rotation.keep_every && at % rotation.keep_every == 0) continue;
-    remove_checkpoint(checkpoint);
-  }
+  remove_checkpoints([&] { return old_checkpoints(folder, step, rotation); }, rotation.warn);
 }
 
 namespace {
@@ -215,18 +262,28 @@ std::vector<fs::path> list_checkpoints(const fs::path& folder) {
 }
 
 std::optional<fs::path> newest_checkpoint(const fs::path& folder, const std::function<void(const std::string&)>& warn) {
-  std::vector<std::string> damage;
-  for (const fs::path& checkpoint : list_checkpoints(folder)) {
-    try {
-      verify_checkpoint(checkpoint);
-      for (const std::string& text : damage) warn("skipping a checkpoint: " + text);
-      return checkpoint;
-    } catch (const Error& error) {
-      damage.push_back(error.what());
+  for (int tries = 1;; ++tries) {
+    std::vector<std::string> damage;
+    bool again = false;
+    for (const fs::path& checkpoint : list_checkpoints(folder)) {
+      try {
+        verify_checkpoint(checkpoint);
+        for (const std::string& text : damage) warn("skipping a checkpoint: " + text);
+        return checkpoint;
+      } catch (const Error& error) {
+        if ((again = has_vanished(checkpoint) && tries < most_tries)) break;
+        damage.push_back(error.what());
+      }
     }
+    if (again) continue;
+    if (!damage.empty()) fail("no undamaged checkpoint in {}: {}", folder.string(), damage.front());
+    return std::nullopt;
   }
-  if (!damage.empty()) fail("no undamaged checkpoint in {}: {}", folder.string(), damage.front());
-  return std::nullopt;
+}
+
+bool has_vanished(const fs::path& checkpoint) {
+  std::error_code unreadable;
+  return !fs::exists(checkpoint, unreadable) && !unreadable;
 }
 
 std::optional<fs::path> ruined_after(const fs::path& folder, int64_t step) {
@@ -235,13 +292,13 @@ std::optional<fs::path> ruined_after(const fs::path& folder, int64_t step) {
   return std::nullopt;
 }
 
-void remove_unfinished_checkpoints(const fs::path& folder) {
+void remove_unfinished_checkpoints(const fs::path& folder, const std::function<void(const std::string&)>& warn) {
   if (!fs::is_directory(folder)) return;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string(), stem = name.substr(0, name.find('.'));
-    if (name.ends_with(".part") && (step_of(stem) >= 0 || number_of(stem, ruined_prefix) >= 0))
-      fs::remove_all(entry.path());
-  }
+  const auto unfinished = [](const fs::path& path) {
+    const std::string name = path.filename().string(), stem = name.substr(0, name.find('.'));
+    return name.ends_with(".part") && (step_of(stem) >= 0 || number_of(stem, ruined_prefix) >= 0);
+  };
+  remove_checkpoints([&] { return entries_of(folder, unfinished); }, warn);
 }
 
 }  // namespace rowan

@@ -31,9 +31,13 @@ struct TensorSource : TensorInfo {
 
 // Which checkpoints are kept when a new one has been written.
 struct Rotation {
-  int64_t keep = 0;                  // number of newest checkpoints to keep; 0: all
-  int64_t keep_every = 0;            // also keep checkpoints whose step is a multiple of this; 0: none
-  std::optional<int64_t> best = {};  // step with the lowest validation loss, whose checkpoint is kept too
+  int64_t keep = 0;        // number of newest checkpoints to keep; 0: all
+  int64_t keep_every = 0;  // also keep the first checkpoint at or after each multiple of this; 0: none
+  // Evaluated steps, lowest validation loss first. The first one that has a checkpoint is kept too. Steps whose update
+  // was skipped have none.
+  std::vector<int64_t> best = {};
+  // Receives a line if old checkpoints cannot be removed.
+  std::function<void(const std::string&)> warn = [](const std::string&) {};
 };
 
 // Whether training can continue from a checkpoint. A ruined checkpoint is kept for inspection, and no run resumes from
@@ -57,7 +61,8 @@ class CheckpointWriter {
   void write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer,
              const std::map<std::string, std::vector<TensorSource>>& averages = {});
   // Makes the checkpoint durable. An existing checkpoint of the same step and condition is replaced. If the new
-  // checkpoint is sound, then calls rotate_checkpoints(). If it is ruined, removes the other ruined checkpoints.
+  // checkpoint is sound, then calls rotate_checkpoints(). If it is ruined, removes the other ruined checkpoints, or
+  // warns like rotate_checkpoints().
   void commit(const Json& state, const Rotation& rotation);
 
  private:
@@ -101,16 +106,23 @@ int64_t step_of(const std::filesystem::path& checkpoint);
 // A ruined checkpoint in RUN/checkpoints whose step is later than `step`, if there is one.
 std::optional<std::filesystem::path> ruined_after(const std::filesystem::path& folder, int64_t step);
 
-// Removes the checkpoints up to `step` that `rotation` does not keep.
+// Removes the checkpoints up to `step` that `rotation` does not keep. A failure costs only disk space, so it is a
+// warning.
 void rotate_checkpoints(const std::filesystem::path& folder, int64_t step, const Rotation& rotation);
+
+// A run that trains removes old checkpoints while other processes read them. A reader whose checkpoint has vanished
+// looks for another one, at most `most_tries` times in all.
+bool has_vanished(const std::filesystem::path& checkpoint);
+constexpr int most_tries = 100;
 
 // Returns the newest undamaged checkpoint. Warns about each damaged checkpoint that is newer. Returns nothing if there
 // are no checkpoints. Throws Error if all are damaged.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& folder,
                                                        const std::function<void(const std::string&)>& warn);
 
-// Removes the .part folders of checkpoints that killed processes left. Must not be called while another process saves
-// in this folder.
-void remove_unfinished_checkpoints(const std::filesystem::path& folder);
+// Removes the .part folders of checkpoints that killed processes left. Warns if that fails. Must not be called while
+// another process saves in this folder.
+void remove_unfinished_checkpoints(const std::filesystem::path& folder,
+                                   const std::function<void(const std::string&)>& warn);
 
 }  // namespace rowan

@@ -5,7 +5,7 @@
 #include "base/human.h"
 #include "model/layout.h"
 #include "run/export.h"
-#include "run/loss_chart.h"
+#include "run/metrics.h"
 #include "run/run_folder.h"
 #include "run/starts.h"
 
@@ -24,12 +24,16 @@ std::string text_of(const Json& object, const char* key) {
   return object[key].is_string() ? object[key].get<std::string>() : object[key].dump();
 }
 
-std::string last_validation(const fs::path& metrics) {
+// The validation loss of these weights at the checkpoint's step; "" if the run did not evaluate them there.
+std::string validation_of(const RunFolder& run, const fs::path& metrics) {
   if (!fs::exists(metrics)) return "";
-  const LossCurves curves = read_loss_curves(metrics, [](const std::string&) {});
-  if (curves.validation.empty()) return "";
-  const LossPoint& last = curves.validation.back();
-  return fmt::format("{:.4f} nats per token after step {:.0f}", last.loss, last.step);
+  const std::string step = text_of(run.checkpoint().state(), "step");
+  const std::string key = run.weights() == "raw" ? "val_loss" : "val_loss_" + run.weights();
+  std::string text;
+  for (const Json& row : read_metrics(metrics, [](const std::string&) {}))
+    if (text_of(row, "step") == step && row.contains(key) && row[key].is_number())
+      text = fmt::format("{:.4f} nats per token after step {}", row[key].get<double>(), step);
+  return text;
 }
 
 }  // namespace
@@ -62,11 +66,14 @@ ExportFiles model_card(const RunFolder& run, const fs::path& folder) {
   card += row("tokenizer", run.tokenizer().empty() ? "not named by the run" : run.tokenizer());
   card += row("training data", data.contains("mixture") ? text_of(data, "mixture") : text_of(data, "train"));
   card += row("steps, tokens", text_of(state, "step") + ", " + text_of(state, "tokens"));
+  if (run.weights() != "raw")
+    card += row("weights",
+                run.weights() + ", an average over " + text_of(state["averages"], run.weights().c_str()) + " updates");
   card += row("sequence length", text_of(batch, "sequence_length"));
   card += row("optimizer", text_of(optimizer, "name") + ", lr " + text_of(optimizer, "lr"));
   for (const std::string& change : changes_on_the_way(read_starts(home))) card += row("changed on the way", change);
   if (config.has("precision")) card += row("precision", config.string("precision"));
-  if (const std::string loss = last_validation(home / "metrics.jsonl"); !loss.empty())
+  if (const std::string loss = validation_of(run, home / "metrics.jsonl"); !loss.empty())
     card += row("validation loss", loss);
   card +=
       "\n```python\nfrom transformers import pipeline\n\npipeline(\"text-generation\", \"PATH OF THIS FOLDER\")(\"Once "

@@ -36,9 +36,8 @@ fs::path best_checkpoint(const fs::path& run, const std::vector<fs::path>& there
   return best;
 }
 
-}  // namespace
-
-NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, const Note& note) {
+// find_checkpoint() without further tries. Sets `chosen` before it verifies a checkpoint other than the newest.
+NamedCheckpoint find_in(const fs::path& named, const std::string& step, const Note& note, fs::path& chosen) {
   if (fs::exists(named / "manifest.json") && fs::exists(named / "state.json")) {
     if (step != "newest") fail("{}: --step {}: found a checkpoint, expected a run", named.string(), step);
     verify_checkpoint(named);
@@ -48,13 +47,13 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
   const std::vector<fs::path> there = list_checkpoints(folder);
   if (there.empty()) fail("{}: found no checkpoint", folder.string());
   if (step == "newest") {
-    const fs::path newest = *newest_checkpoint(folder, note);
+    const fs::path newest = newest_checkpoint(folder, note).value_or("");
+    if (newest.empty()) fail("{}: found no checkpoint", folder.string());
     if (const auto ruined = ruined_after(folder, step_of(newest)))
       note(fmt::format("using {}; skipping the later {}, because its weights or loss are far too large or not finite",
                        newest.filename().string(), ruined->filename().string()));
     return {named, newest};
   }
-  fs::path chosen;
   if (step == "best") {
     chosen = best_checkpoint(named, there, note);
   } else {
@@ -70,7 +69,21 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
   return {named, chosen};
 }
 
-RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights) {
+}  // namespace
+
+NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, const Note& note) {
+  for (int tries = 1;; ++tries) {
+    fs::path chosen;
+    try {
+      return find_in(named, step, note, chosen);
+    } catch (const Error&) {
+      if (chosen.empty() || !has_vanished(chosen) || tries == most_tries) throw;
+    }
+  }
+}
+
+RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights)
+    : weights_(weights) {
   const std::optional<FolderKind> kind = folder_kind(named);
   if (kind && kind != FolderKind::run && kind != FolderKind::checkpoint)
     fail("{}: found {}, expected a run or one of its checkpoints{}", named.string(), name_of(*kind),
@@ -79,7 +92,15 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
              : "");
   if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
     fail("{}: found no config.json, expected the folder of a run", named.string());
-  const NamedCheckpoint found = find_checkpoint(named, step, note);
+  NamedCheckpoint found;
+  for (int tries = 1; !checkpoint_; ++tries) {
+    found = find_checkpoint(named, step, note);
+    try {
+      checkpoint_ = std::make_unique<Checkpoint>(found.checkpoint, weights);
+    } catch (const Error&) {
+      if (!has_vanished(found.checkpoint) || tries == most_tries) throw;
+    }
+  }
   const fs::path path = found.run / "config.json";
   source_ = std::make_shared<JsonSource>(JsonSource{path.string(), read_file(path)});
   config_ = parse_json(*source_);
@@ -87,7 +108,6 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
   model_ = parse_model(object.object("model", true));
   if (object.has("data")) data_ = parse_data(object.object("data"));
   tokenizer_ = object.string("tokenizer", "");
-  checkpoint_ = std::make_unique<Checkpoint>(found.checkpoint, weights);
 }
 
 std::optional<DocumentOptions> RunFolder::documents(int32_t end_token) const {

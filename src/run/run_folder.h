@@ -39,6 +39,8 @@ class RunFolder {
   // The config's "tokenizer"; "" if it has none.
   const std::string& tokenizer() const { return tokenizer_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
+  // "raw" or the name of the average whose weights are checkpoint().model().
+  const std::string& weights() const { return weights_; }
   // How the run separated documents (run/document_options.h). `end_token` is the token between documents.
   std::optional<DocumentOptions> documents(int32_t end_token) const;
 
@@ -47,7 +49,7 @@ class RunFolder {
   Json config_;
   ModelConfig model_;
   DataConfig data_;
-  std::string tokenizer_;
+  std::string tokenizer_, weights_;
   std::unique_ptr<Checkpoint> checkpoint_;
 };
 

@@ -7,9 +7,13 @@
 
 namespace rowan {
 
+class Checkpoint;
+
 // The hash of the tokenizer with which a checkpoint's training data was made. 0 if the checkpoint does not record it or
 // `folder` is not a checkpoint. Throws Error if the recorded hash is malformed.
 uint64_t tokenizer_of_checkpoint(const std::filesystem::path& folder);
+// Of an opened checkpoint, whose folder may be gone.
+uint64_t tokenizer_of_checkpoint(const Checkpoint& checkpoint);
 
 // Throws Error if both hashes are known (not 0) and differ. The message uses the two names to say where the hashes come
 // from.

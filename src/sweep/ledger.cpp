@@ -64,7 +64,8 @@ void Ledger::write_config(const SweepRun& run) const {
 void Ledger::write_index() {
   Json runs = Json::array(), axes = Json::array();
   for (const Axis& axis : sweep_.axes) axes.push_back(axis.name);
-  for (const SweepRun& run : known_runs(sweep_, [this](const SweepRun& r) { return outcome(r); })) {
+  for (const SweepRun& run : known_runs(
+           sweep_, [this](const SweepRun& r) { return outcome(r); }, Cells::all)) {
     const Cell& cell = sweep_.cells[run.cell];
     Json item = {{"name", run.name}, {"labels", cell.labels}, {"config", cell.config}};
     if (run.tuned) item["tuned"] = *run.tuned;

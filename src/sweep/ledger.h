@@ -36,7 +36,7 @@ class Ledger {
   // Creates the folders DIR/diverged, DIR/configs, DIR/logs and DIR/failed.
   void prepare() const;
   void write_config(const SweepRun& run) const;
-  // Writes DIR/sweep.json for the runs known now.
+  // Writes DIR/sweep.json for the runs of all cells that are known now.
   void write_index();
 
  private:

@@ -37,8 +37,6 @@ std::string last_words(const fs::path& log) {
   return found;
 }
 
-std::string shell_word(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
-
 // Escapes a word for an #SBATCH line, where a backslash removes the special meaning of the next character.
 std::string slurm_word(const std::string& text) {
   std::string word;
@@ -62,7 +60,7 @@ bool was_stopped(int code) {
 }
 
 bool on_gpu(const SweepConfig& sweep) {
-  const TrainConfig config = config_of(sweep, make_run(sweep, 0, {}, {}));
+  const TrainConfig config = config_of(sweep, make_run(sweep, first_chosen(sweep), {}, {}));
   return config.device == Device::cuda || (config.device == Device::automatic && !visible_gpus().empty());
 }
 
@@ -99,10 +97,10 @@ class Sweeper {
     return [this](const SweepRun& run) { return ledger_.outcome(run); };
   }
 
-  // Counts the known and the finished runs, lists the open runs that are not running, cleans up after finished runs and
-  // writes sweep.json.
+  // Counts the known and the finished runs of the chosen cells, lists the open runs that are not running, cleans up
+  // after finished runs and writes sweep.json.
   void look() {
-    const std::vector<SweepRun> known = known_runs(sweep_, outcomes());
+    const std::vector<SweepRun> known = known_runs(sweep_, outcomes(), Cells::chosen);
     known_ = known.size(), done_ = 0;
     open_.clear();
     for (const SweepRun& run : known) {
@@ -231,7 +229,7 @@ std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
   if (count == 0) fail("{}: found no open run", sweep.file);
   const Resources& resources = sweep.resources;
   const std::string at_once = resources.jobs ? fmt::format("%{}", resources.jobs) : "";
-  const bool gpu = config_of(sweep, make_run(sweep, 0, {}, {})).device != Device::cpu;
+  const bool gpu = config_of(sweep, make_run(sweep, first_chosen(sweep), {}, {})).device != Device::cpu;
   const fs::path name = fs::absolute(sweep.dir / ".").lexically_normal().parent_path();  // without a slash at the end
   const std::string logs = replaced((sweep.dir / "logs/").string(), "%", "%%");
   return fmt::format(
@@ -242,7 +240,7 @@ std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
       "#SBATCH --signal=TERM@120\n"
       "configs=(\n{})\n"
       "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK\n"
-      "srun {} train \"${{configs[$SLURM_ARRAY_TASK_ID]}}\"\n",
+      "srun --cpus-per-task=$SLURM_CPUS_PER_TASK {} train \"${{configs[$SLURM_ARRAY_TASK_ID]}}\"\n",
       count == 1 ? "The open run" : fmt::format("The {} open runs", count), sweep.file, sweep.file,
       slurm_word(name.filename().string()), count - 1, at_once, resources.ranks, resources.threads,
       gpu ? "#SBATCH --gpus-per-task=1\n" : "", slurm_word(logs + "slurm-%A_%a.log"), configs, shell_word(program));
@@ -253,7 +251,7 @@ std::string list_runs(const SweepConfig& sweep) {
   const auto outcome = [&](const SweepRun& run) { return ledger.outcome(run); };
   std::string text;
   size_t open = 0;
-  const std::vector<SweepRun> runs = known_runs(sweep, outcome);
+  const std::vector<SweepRun> runs = known_runs(sweep, outcome, Cells::chosen);
   for (const SweepRun& run : runs) {
     const RunOutcome found = outcome(run);
     const bool begun = fs::exists(sweep.dir / run.name / "metrics.jsonl");

@@ -1,4 +1,5 @@
-// Runs the runs of a sweep, lists them, or writes a Slurm script for them.
+// Runs the runs of a sweep, lists them, or writes a Slurm script for them. Leaves out the runs of cells that are not
+// chosen.
 #pragma once
 
 #include <string>

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 
@@ -27,7 +28,7 @@ std::string slug(std::string text) {
 }
 
 // Rounds a grid value to the digits that the name of a run shows.
-double rounded(double value) { return std::stod(fmt::format("{:.6g}", value)); }
+double rounded(double value) { return std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr); }
 
 std::string last_part(const std::string& path) { return path.substr(path.rfind('.') + 1); }
 
@@ -153,11 +154,22 @@ std::vector<int64_t> parse_seeds(JsonObject& root) {
   return seeds;
 }
 
+// A tuned value as the config's key takes it. Keys of integers do not take 5.0.
+Json tuned_json(double value) {
+  constexpr double most = int64_t{1} << 53;  // a double holds all integers up to this one
+  return value == std::floor(value) && value < most ? Json(static_cast<int64_t>(value)) : Json(value);
+}
+
 double own_value(const TrainConfig& config, const std::string& path) {
   const Json* place = value_at(config.resolved, path);
-  if (place && place->is_number()) return place->get<double>();
-  if (path == "optimizer.lr") return config.optimizer.rates().main;  // the rate of the main recipe
-  fail("tune.factors: found no number at {} in the config; set it there, or use tune.values", path);
+  const bool is_number = place && place->is_number();
+  if (!is_number && path != "optimizer.lr")
+    fail("tune.factors: found no number at {} in the config; set it there, or use tune.values", path);
+  const double value = is_number ? place->get<double>() : config.optimizer.rates().main;  // the main recipe's rate
+  if (!(value > 0))
+    fail("tune.factors: found {} {} in the config, expected a value greater than 0; set it there, or use tune.values",
+         path, value);
+  return value;
 }
 
 void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, const std::vector<Edit>& common) {
@@ -172,7 +184,14 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
       for (const AxisValue& value : axis.values) {
         Cell& next = product.emplace_back(cell);
         next.labels.push_back(value.label);
+        if (!value.config.empty() && cell.config != base)
+          root.fail("axes", fmt::format("{} of {} names a config, but an axis before it does, too; remove one of them",
+                                        value.label, axis.name));
         if (!value.config.empty()) next.config = value.config;
+        const bool named = next.config.find(in_base(axis.name)) != std::string::npos;
+        if (!named && value.config.empty() && base.find(in_base(axis.name)) != std::string::npos)
+          root.fail("axes", fmt::format("{} has no effect on the config {}; expected {} in its path", axis.name,
+                                        next.config, in_base(axis.name)));
         next.config = replaced(next.config, in_base(axis.name), value.label);
         next.settings.insert(next.settings.end(), value.settings.begin(), value.settings.end());
       }
@@ -205,21 +224,54 @@ auto in_cell(const SweepConfig& sweep, const Cell& cell, Work work) {
   }
 }
 
-// Throws Error for mistakes that can be found before a run starts. Sets Cell::own if tune.factors is given.
-void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::string, std::string>& taken) {
-  const TrainConfig config = config_of(sweep, make_run(sweep, i, {}, {}));
-  if (sweep.tuning && sweep.tuning->factors) sweep.cells[i].own = own_value(config, sweep.tuning->paths[0]);
-  const std::optional<int64_t> seed = sweep.seeds.empty() ? std::nullopt : std::optional(sweep.seeds[0]);
-  SweepRun run = make_run(sweep, i, {}, seed);
-  if (sweep.tuning)
-    for (double value : {sweep.tuning->values.front(), sweep.tuning->values.back()}) {
-      run = make_run(sweep, i, value * (sweep.tuning->factors ? sweep.cells[i].own : 1), seed);
-      config_of(sweep, run);
+// Throws Error if a config refuses a value of the first grid, or if two values are the same when rounded. Sets
+// Cell::own if tune.factors is given.
+void check_grid(SweepConfig& sweep, size_t i, const TrainConfig& config) {
+  const Tuning& tuning = *sweep.tuning;
+  if (tuning.factors) sweep.cells[i].own = own_value(config, tuning.paths[0]);
+  std::optional<double> before;
+  for (double value : tuning.values) {
+    const SweepRun run = make_run(sweep, i, tuning.factors ? value * sweep.cells[i].own : value, {});
+    config_of(sweep, run);
+    if (run.tuned == before)
+      fail("tune.factors: found {} {} twice, rounded to 6 digits; expected factors that differ more", tuning.paths[0],
+           *run.tuned);
+    before = run.tuned;
+  }
+}
+
+// Throws Error if `tune` or another axis overwrites a setting of this cell's labels: the label would name a value that
+// no run uses. Factors of a setting are not an overwriting, unless the setting itself is the label.
+void check_labels(const SweepConfig& sweep, const Cell& cell) {
+  for (size_t i = 0; i < sweep.axes.size(); ++i) {
+    const Axis& axis = sweep.axes[i];
+    const auto value = std::find_if(axis.values.begin(), axis.values.end(),
+                                    [&](const AxisValue& known) { return known.label == cell.labels[i]; });
+    for (const Edit& setting : value->settings) {
+      if (sweep.tuning && std::count(sweep.tuning->paths.begin(), sweep.tuning->paths.end(), setting.path) > 0 &&
+          (!sweep.tuning->factors || setting.path == axis.name))
+        fail("{}: found {}, which tune.path sets, too; remove one of them", setting.origin, setting.path);
+      const auto last = std::find_if(cell.settings.rbegin(), cell.settings.rend(),
+                                     [&](const Edit& edit) { return edit.path == setting.path; });
+      if (last->value != setting.value)
+        fail("{}: found {}, but {} sets {} to {}; remove one of them", setting.origin, setting.value.dump(),
+             last->origin, setting.path, last->value.dump());
     }
+  }
+}
+
+// Throws Error for mistakes that can be found before a run starts.
+void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::string, std::string>& taken) {
+  check_labels(sweep, sweep.cells[i]);
+  const SweepRun plain = make_run(sweep, i, {}, {});
+  const TrainConfig config = config_of(sweep, plain);
+  if (sweep.tuning) check_grid(sweep, i, config);
+  // Cells whose own values differ may have the same name but no common run until a grid has grown. So the names of the
+  // cells are compared, not those of their first runs.
   const std::string shown = fmt::format("{}", fmt::join(sweep.cells[i].labels, ", "));
-  if (const auto [at, fresh] = taken.emplace(run.name, shown); !fresh)
-    fail("{}: axes: found two runs with the folder {}: ({}) and ({})", sweep.file, (sweep.dir / run.name).string(),
-         at->second, shown);
+  if (const auto [at, fresh] = taken.emplace(plain.name, shown); !fresh)
+    fail("{}: axes: found two runs with the folder {}{}: ({}) and ({})", sweep.file, (sweep.dir / plain.name).string(),
+         sweep.tuning || sweep.seeds.size() > 1 ? "_..." : "", at->second, shown);
   if (config.run.patience)
     fail("run.patience: found {}, expected 0: a sweep compares losses at the last step", config.run.patience);
   check_metric(sweep.metric, config.data, sweep.file + ": metric");
@@ -230,7 +282,7 @@ void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::str
 }
 
 void check_cells(SweepConfig& sweep, bool needs_data) {
-  std::map<std::string, std::string> taken;  // maps the name of a run's folder to the labels of its cell
+  std::map<std::string, std::string> taken;  // maps the name of a cell's runs to the labels of the cell
   for (size_t i = 0; i < sweep.cells.size(); ++i)
     in_cell(sweep, sweep.cells[i], [&] { check_cell(sweep, i, needs_data, taken); });
 }
@@ -243,17 +295,20 @@ std::string replaced(std::string text, std::string_view mark, std::string_view b
   return text;
 }
 
-void keep_only(SweepConfig& sweep, const std::vector<std::string>& labels) {
+void choose_cells(SweepConfig& sweep, const std::vector<std::string>& labels) {
   for (const std::string& label : labels) {
     const auto has = [&](const Cell& cell) { return std::count(cell.labels.begin(), cell.labels.end(), label) > 0; };
     if (std::none_of(sweep.cells.begin(), sweep.cells.end(), has))
       fail("--only: found '{}', which no run has as a label", label);
   }
-  std::erase_if(sweep.cells, [&](const Cell& cell) {
-    return std::none_of(labels.begin(), labels.end(), [&](const std::string& label) {
-      return std::count(cell.labels.begin(), cell.labels.end(), label) > 0;
-    });
-  });
+  for (Cell& cell : sweep.cells)
+    cell.chosen =
+        std::find_first_of(cell.labels.begin(), cell.labels.end(), labels.begin(), labels.end()) != cell.labels.end();
+}
+
+size_t first_chosen(const SweepConfig& sweep) {
+  const auto first = std::find_if(sweep.cells.begin(), sweep.cells.end(), [](const Cell& cell) { return cell.chosen; });
+  return static_cast<size_t>(first - sweep.cells.begin());
 }
 
 SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> tuned, std::optional<int64_t> seed) {
@@ -278,7 +333,7 @@ TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run) {
   const Cell& cell = sweep.cells[run.cell];
   std::vector<Edit> edits = cell.settings;
   if (run.tuned)
-    for (const std::string& path : sweep.tuning->paths) edits.push_back({path, *run.tuned, sweep.tune_at});
+    for (const std::string& path : sweep.tuning->paths) edits.push_back({path, tuned_json(*run.tuned), sweep.tune_at});
   if (run.seed) edits.push_back({"run.seed", *run.seed, sweep.seeds_at});
   edits.push_back({"run.dir", (sweep.dir / run.name).string(), sweep.dir_at});
   return in_cell(sweep, cell, [&] { return load_config(cell.config, edits); });

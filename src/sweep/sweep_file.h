@@ -44,7 +44,8 @@ struct Cell {
   std::vector<std::string> labels;  // one label per axis
   std::string config;
   std::vector<Edit> settings;
-  double own = 0;  // the config's value at Tuning::paths[0] if Tuning::factors is set; else unused
+  double own = 0;      // the config's value at Tuning::paths[0] if Tuning::factors is set; else unused
+  bool chosen = true;  // false: --only leaves the cell's runs out; the tables still show them
 };
 
 struct SweepConfig {
@@ -79,8 +80,10 @@ SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, 
 // `text` with `by` in place of every `mark`.
 std::string replaced(std::string text, std::string_view mark, std::string_view by);
 
-// Removes the cells that have none of these labels. Throws Error for a label that no cell has.
-void keep_only(SweepConfig& sweep, const std::vector<std::string>& labels);
+// Chooses the cells that have one of these labels. Throws Error for a label that no cell has.
+void choose_cells(SweepConfig& sweep, const std::vector<std::string>& labels);
+// The index of the first chosen cell. At least one cell must be chosen.
+size_t first_chosen(const SweepConfig& sweep);
 
 SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> tuned, std::optional<int64_t> seed);
 

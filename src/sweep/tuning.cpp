@@ -2,10 +2,21 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+
 namespace rowan {
 namespace {
 
 using State = RunOutcome::State;
+
+bool is_accepted(const SweepConfig& sweep, const SweepRun& run) {
+  try {
+    config_of(sweep, run);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
 
 // The finished, failed and open runs of a cell.
 std::vector<SweepRun> runs_of_cell(const SweepConfig& sweep, size_t cell, const OutcomeOf& outcome_of) {
@@ -21,6 +32,14 @@ std::vector<SweepRun> runs_of_cell(const SweepConfig& sweep, size_t cell, const 
   for (double value : tuning.values) runs.push_back(make_run(sweep, cell, value * own, first));
   const double lowest = *runs.front().tuned / tuning.farthest, highest = *runs.back().tuned * tuning.farthest;
   constexpr double slack = 1 + 1e-5;  // tolerance for rounded values
+  // The run at `next`, a step beyond the grid's end `end`; nothing if the grid does not grow there. `next` may be equal
+  // to `end` when rounded.
+  const auto beyond = [&](double end, double next) -> std::optional<SweepRun> {
+    if (next * slack < lowest || next > highest * slack) return {};
+    SweepRun run = make_run(sweep, cell, next, first);
+    if (run.tuned == end || (outcome_of(run).state == State::open && !is_accepted(sweep, run))) return {};
+    return run;
+  };
   while (true) {
     size_t best = 0;
     std::vector<double> losses;
@@ -31,10 +50,11 @@ std::vector<SweepRun> runs_of_cell(const SweepConfig& sweep, size_t cell, const 
       if (losses.back() < losses[best]) best = losses.size() - 1;
     }
     const double value = *runs[best].tuned;
-    if (tuning.extend > 0 && best == 0 && value / tuning.extend * slack >= lowest) {
-      runs.insert(runs.begin(), make_run(sweep, cell, value / tuning.extend, first));
-    } else if (tuning.extend > 0 && best + 1 == runs.size() && value * tuning.extend <= highest * slack) {
-      runs.push_back(make_run(sweep, cell, value * tuning.extend, first));
+    std::optional<SweepRun> added;
+    if (tuning.extend > 0 && best == 0 && (added = beyond(value, value / tuning.extend))) {
+      runs.insert(runs.begin(), *added);
+    } else if (tuning.extend > 0 && best + 1 == runs.size() && (added = beyond(value, value * tuning.extend))) {
+      runs.push_back(*added);
     } else {
       for (size_t seed = 1; seed < sweep.seeds.size(); ++seed)
         runs.push_back(make_run(sweep, cell, value, sweep.seeds[seed]));
@@ -45,15 +65,16 @@ std::vector<SweepRun> runs_of_cell(const SweepConfig& sweep, size_t cell, const 
 
 }  // namespace
 
-std::vector<SweepRun> known_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of) {
+std::vector<SweepRun> known_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of, Cells cells) {
   std::vector<SweepRun> runs;
   for (size_t cell = 0; cell < sweep.cells.size(); ++cell)
-    for (SweepRun& run : runs_of_cell(sweep, cell, outcome_of)) runs.push_back(std::move(run));
+    if (cells == Cells::all || sweep.cells[cell].chosen)
+      for (SweepRun& run : runs_of_cell(sweep, cell, outcome_of)) runs.push_back(std::move(run));
   return runs;
 }
 
 std::vector<SweepRun> open_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of) {
-  std::vector<SweepRun> runs = known_runs(sweep, outcome_of);
+  std::vector<SweepRun> runs = known_runs(sweep, outcome_of, Cells::chosen);
   std::erase_if(runs, [&](const SweepRun& run) { return outcome_of(run).state != State::open; });
   return runs;
 }

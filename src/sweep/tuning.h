@@ -14,13 +14,15 @@ struct RunOutcome {
 };
 using OutcomeOf = std::function<RunOutcome(const SweepRun&)>;
 
-// The runs of known_runs() that have neither finished nor failed, in the same order. Every cell first runs its whole
-// grid with the first seed. While the best value is at an edge, the grid grows on that side, as far as Tuning allows.
-// Then the other seeds run at the best value. If a run of the grid fails, the rest of the grid still runs, but its cell
-// gets no further values and seeds. Without tuning, every cell runs all seeds.
-std::vector<SweepRun> open_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of);
+enum class Cells : uint8_t { all, chosen };  // all cells, or those with Cell::chosen
 
-// The finished, the failed and the open runs, in the order of the cells.
-std::vector<SweepRun> known_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of);
+// The finished, the failed and the open runs, in the order of the cells. Every cell first runs its whole grid with the
+// first seed. While the best value is at an edge, the grid grows on that side, as far as Tuning and the config's key
+// allow. Then the other seeds run at the best value. If a run of the grid fails, the rest of the grid still runs, but
+// its cell gets no further values and seeds. Without tuning, every cell runs all seeds.
+std::vector<SweepRun> known_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of, Cells cells);
+
+// The known runs of the chosen cells that have neither finished nor failed, in the same order.
+std::vector<SweepRun> open_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of);
 
 }  // namespace rowan

@@ -80,11 +80,13 @@ void visit(RunConfig& run, Section& keys) {
                            run.keep);
   keys.integer<0, largest_count>(
       {.name = "keep_every",
-       .help = "a checkpoint at every multiple of this number of steps is written and never removed; 0: none",
+       .help = "the first checkpoint at or after every multiple of this number of steps is never removed; one is "
+               "written at the multiple, or later if that update is skipped; 0: none",
        .continues = true},
       run.keep_every);
   keys.flag({.name = "keep_best",
-             .help = "also keep the checkpoint with the lowest validation loss; every evaluation then saves one",
+             .help = "also keep the checkpoint with the lowest validation loss; every evaluation then saves one, "
+                     "unless the update of its step is skipped",
              .continues = true},
             run.keep_best);
   keys.integer<0, largest_count>(

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -73,13 +74,35 @@ int64_t evaluation_targets(const TrainConfig& config) {
   }
 }
 
-std::string evaluation_need(const RunConfig& run, double tokens_per_step, double targets) {
+int64_t checkpoints_kept(const RunConfig& run) {
+  const int64_t steps = std::max<int64_t>(run.steps, 1);
+  const auto kept_below = [&](int64_t step) { return run.keep_every ? (step - 1) / run.keep_every : 0; };
+  if (run.checkpoint_seconds > 0) return std::min(steps, run.keep + kept_below(steps)) + run.keep_best;
+  int64_t newest = 0, at = steps;
+  for (; at > 0 && newest < run.keep; ++newest) {
+    int64_t before = 0;
+    for (int64_t every : {run.checkpoint_every, run.keep_every, run.keep_best ? run.eval_every : 0})
+      if (every > 0) before = std::max(before, (at - 1) / every * every);
+    at = before;
+  }
+  return newest + kept_below(at + 1) + run.keep_best;
+}
+
+std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step,
+                            double targets) {
   std::string text = run.eval_every ? fmt::format("every {} steps", run.eval_every) : "at the end";
   text += targets > 0 ? fmt::format(" on {} tokens", human_count(targets)) : " on all validation data";
   if (targets == 0 || run.steps == 0) return text;
-  const bool one_more = run.eval_every == 0 || run.steps % run.eval_every != 0;  // the evaluation at the end
-  const auto times = static_cast<double>((run.eval_every ? run.steps / run.eval_every : 0) + one_more);
-  const double evaluated = times * targets / 3;  // a forward pass takes about a third of a step
+  // The evaluations after step `begin`. The last one is at the end of the run.
+  const auto after = [&](int64_t begin) {
+    if (begin >= run.steps) return int64_t{0};
+    const int64_t regular = run.eval_every ? run.steps / run.eval_every - begin / run.eval_every : 0;
+    return regular + (run.eval_every == 0 || run.steps % run.eval_every != 0);
+  };
+  int64_t passes = after(0);  // each average costs another pass over the data, once it has begun
+  if (average.ema > 0) passes += after(average.ema_start);
+  if (average.tail > 0) passes += after(std::max<int64_t>(run.steps - average.tail, 0));
+  const double evaluated = static_cast<double>(passes) * targets / 3;  // a forward pass takes about a third of a step
   const double part = 100 * evaluated / (evaluated + static_cast<double>(run.steps) * tokens_per_step);
   return text + (part < 1 ? ", less than 1% of the run" : fmt::format(", about {:.0f}% of the run", part));
 }

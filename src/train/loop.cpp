@@ -1,6 +1,7 @@
 #include "train/loop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/console.h"
 #include "base/error.h"
@@ -168,8 +169,13 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     });
     if (first) log->evaluation(validation, averages, hellaswag);
   };
+  bool warned = false;
+  auto warn_once = [&](const std::string& text) {
+    if (!std::exchange(warned, true)) note(text);
+  };
   auto rotation = [&] {
-    return Rotation{run.keep, run.keep_every, run.keep_best && first ? log->best() : std::nullopt};
+    return Rotation{run.keep, run.keep_every, run.keep_best && first ? log->best_first() : std::vector<int64_t>(),
+                    warn_once};
   };
   if (profile) profile->record();
   int64_t saved = chosen.empty() ? 0 : trainer->steps_done();

@@ -95,7 +95,8 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                             static_cast<double>(config.run.steps * config.batch.sequences) /
                                 static_cast<double>(trainer.batches().samples_per_epoch())));
   if (trainer.validation_targets() > 0)
-    line("evaluation", evaluation_need(config.run, per_step, static_cast<double>(trainer.validation_targets())));
+    line("evaluation",
+         evaluation_need(config.run, config.average, per_step, static_cast<double>(trainer.validation_targets())));
   auto describe_schedule = [&](const std::string& whose, const Schedule& schedule) {
     if (schedule.from_step > trainer.steps_done())
       line("schedule",

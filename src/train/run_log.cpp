@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -33,8 +34,6 @@ RunLog::RunLog(const TrainConfig& config, const Trainer& trainer, Progress& prog
       last_step_(trainer.steps_done()),
       first_step_(trainer.steps_done()) {}
 
-double RunLog::seconds() const { return seconds_before_ + steady_seconds() - start_ - paused_; }
-
 void RunLog::step(const StepResult& result) {
   const int64_t step = trainer_.steps_done();
   if (!result.skipped.empty())
@@ -57,7 +56,7 @@ void RunLog::step(const StepResult& result) {
                .tokens = step * trainer_.tokens_per_step(),
                .tokens_per_second = rate,
                .mfu = rate * flops_ / peak_,
-               .seconds = seconds()};
+               .seconds = seconds_at(time)};
   if (config_.data.reading == Reading::documents) row.unpadded_tokens = trainer_.unpadded_tokens();
   row.more = details(step);
   log_.train_row(row);
@@ -145,6 +144,16 @@ size_t RunLog::best_index() const {
 std::optional<int64_t> RunLog::best() const {
   const size_t best = best_index();
   return best < log_.evaluations().size() ? std::optional(log_.evaluations()[best].step) : std::nullopt;
+}
+
+std::vector<int64_t> RunLog::best_first() const {
+  std::vector<std::pair<double, int64_t>> losses;
+  for (const ValidationRow& row : log_.evaluations())
+    if (row.val_loss && std::isfinite(*row.val_loss)) losses.emplace_back(*row.val_loss, row.step);
+  std::sort(losses.begin(), losses.end());
+  std::vector<int64_t> steps;
+  for (const auto& [loss, step] : losses) steps.push_back(step);
+  return steps;
 }
 
 int64_t RunLog::evaluations_since_best() const {

@@ -22,7 +22,7 @@ class RunLog {
          double seconds_before);
 
   // Seconds of training over all starts, without pauses.
-  double seconds() const;
+  double seconds() const { return seconds_at(steady_seconds()); }
 
   void step(const StepResult& result);
   // `averages`: validation losses of averages of the weights, by name.
@@ -38,6 +38,8 @@ class RunLog {
   std::optional<double> validation() const;
   // The step with the lowest validation loss so far.
   std::optional<int64_t> best() const;
+  // The steps of all evaluations with a finite validation loss, in the order of their losses.
+  std::vector<int64_t> best_first() const;
   // The number of evaluations after the one at step best(); if there is no best step, the number of all evaluations.
   int64_t evaluations_since_best() const;
 
@@ -51,6 +53,7 @@ class RunLog {
   std::string time_text() const;
 
  private:
+  double seconds_at(double time) const { return seconds_before_ + time - start_ - paused_; }
   void estimate(int64_t step);
   // An estimate of the seconds left in the run at this rate of training, with evaluations and checkpoints.
   double seconds_left(int64_t step, double tokens_per_second) const;

@@ -60,10 +60,14 @@ std::string utc_time() {
 
 RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const Note& note)
     : config_(config), options_(options), note_(note), dir_(config.run.dir) {
+  if (options_.from && *options_.from > config_.run.steps)
+    fail("{}: --from: found {}, expected at most run.steps, which is {}", dir_.string(), *options_.from,
+         config_.run.steps);
   if (fs::is_directory(dir_)) {
     check_folder(dir_, FolderKind::run);
     lock();
-    look();
+    const bool same_config = look();
+    if (options_.from && checkpoint_) go_back(same_config);
   }
   if (options_.resume && !checkpoint_) fail("{}: --resume: found no checkpoint", (dir_ / "checkpoints").string());
   if (options_.from && !checkpoint_)
@@ -72,9 +76,9 @@ RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const
 
 void RunStart::lock() { lock_ = std::make_unique<FolderLock>(dir_, "trains this run", note_); }
 
-void RunStart::look() {
+bool RunStart::look() {
   const fs::path checkpoints = dir_ / "checkpoints", config = dir_ / "config.json";
-  remove_unfinished_checkpoints(checkpoints);
+  remove_unfinished_checkpoints(checkpoints, note_);
   checkpoint_ = newest_checkpoint(checkpoints, note_);
   const bool rows = has_content(dir_ / "metrics.jsonl"),
              ours = checkpoint_ || rows || has_content(dir_ / "starts.jsonl");
@@ -83,12 +87,12 @@ void RunStart::look() {
       if (!checkpoint_ && has_content(dir_ / name))
         fail("{}: found {} without config.json, so it is not a run's folder; choose another run.dir", dir_.string(),
              name);
-    return;
+    return false;
   }
   if (!ours) {
     if (read_file(config) != config_.resolved.dump(2) + "\n")
       fail("{}: found config.json without a run; choose another run.dir", dir_.string());
-    return;
+    return true;
   }
   std::string difference;
   try {
@@ -111,13 +115,17 @@ void RunStart::look() {
   if (!options_.from && checkpoint_ && step_of(*checkpoint_) > config_.run.steps)
     fail("{}: the run is at step {} and run.steps is {}; choose more steps, or --from STEP to go back", dir_.string(),
          step_of(*checkpoint_), config_.run.steps);
-  if (!options_.from) return;
+  return difference.empty();
+}
+
+void RunStart::go_back(bool same_config) {
+  const fs::path checkpoints = dir_ / "checkpoints";
   const std::vector<Json> starts = read_starts(dir_);
   // If the same command is repeated after an interruption, the run continues from its newest checkpoint.
-  if (difference.empty() && !starts.empty() && starts.back().value("from", Json()) == Json(*options_.from) &&
-      checkpoint_ && step_of(*checkpoint_) >= *options_.from)
-    options_.from.reset();
-  if (!options_.from) return;
+  if (same_config && !starts.empty() && starts.back().value("from", Json()) == Json(*options_.from) &&
+      step_of(*checkpoint_) >= *options_.from)
+    return;
+  back_to_ = options_.from;
   checkpoint_ = checkpoint_path(checkpoints, *options_.from);
   std::string there;
   for (const fs::path& path : list_checkpoints(checkpoints)) there += fmt::format(" {}", step_of(path));
@@ -128,9 +136,9 @@ void RunStart::look() {
 
 void RunStart::set_aside() {
   std::vector<fs::path> moved, copied;
-  if (options_.from) {
+  if (back_to_) {
     for (const fs::path& path : list_checkpoints(dir_ / "checkpoints"))
-      if (step_of(path) > *options_.from) moved.push_back(path);
+      if (step_of(path) > *back_to_) moved.push_back(path);
     if (has_content(dir_ / "metrics.jsonl")) copied.push_back(dir_ / "metrics.jsonl");
   } else if (!checkpoint_ && has_content(dir_ / "metrics.jsonl")) {
     moved = {dir_ / "metrics.jsonl"};
@@ -143,8 +151,8 @@ void RunStart::set_aside() {
   for (const fs::path& path : copied) write_file_atomically(aside / path.filename(), read_file(path));
   for (const fs::path& path : moved) rename_durably(path, aside / path.filename());
   note_(fmt::format("{}; the earlier files are now in {}",
-                    options_.from ? fmt::format("goes back to step {}", *options_.from)
-                                  : std::string("found no checkpoint: starting from step 0"),
+                    back_to_ ? fmt::format("goes back to step {}", *back_to_)
+                             : std::string("found no checkpoint: starting from step 0"),
                     aside.string()));
 }
 

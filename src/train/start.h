@@ -29,24 +29,29 @@ class RunStart {
 
   // Creates the folder and writes config.json. Files that this start would replace are first moved or copied into
   // RUN/earlier-N. Appends a record of this start to starts.jsonl: `facts`, time, machine, command, and the config or
-  // its changes since the previous start.
+  // its changes since the previous start. If the command has --from, the record has it too, also if this start
+  // continues.
   void begin(Json facts);
 
   // Throws Error when another process has taken over the run.
   void check_owner() const { lock_->check(); }
 
  private:
-  void look();
+  // Inspects the folder and finds its newest checkpoint. Returns whether the folder has the same config.
+  bool look();
+  // Selects the checkpoint of options_.from, unless an interrupted start has already gone back there.
+  void go_back(bool same_config);
   void lock();
   void set_aside();
 
   const TrainConfig& config_;
-  StartOptions options_;
+  const StartOptions options_;
   Note note_;
   std::filesystem::path dir_;
   std::unique_ptr<FolderLock> lock_;
   std::optional<std::filesystem::path> checkpoint_;
-  std::optional<Json> before_;  // RUN/config.json of the previous start
+  std::optional<int64_t> back_to_;  // the step that this start goes back to
+  std::optional<Json> before_;      // RUN/config.json of the previous start
 };
 
 }  // namespace rowan

@@ -259,6 +259,11 @@ std::vector<std::pair<std::string, double>> Trainer::validate_averages() {
     } catch (const Stopped&) {
       put_back();
       throw;
+    } catch (...) {
+      // A run on one rank may save its weights after such a failure. Several ranks save none, and the others no longer
+      // take part in the messages that put_back() needs.
+      if (communicator_.size() == 1) put_back();
+      throw;
     }
     put_back();
   }

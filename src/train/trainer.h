@@ -59,7 +59,8 @@ class Trainer {
   // The losses over the validation set, the same on every rank; nothing if there is no such set. Calls `done` before
   // each batch with the fraction of rows evaluated so far. Throws Stopped.
   std::optional<ValidationLosses> validate(const std::function<void(double)>& done = {});
-  // The name and the mean validation loss of each average of the weights that has begun. Throws Stopped.
+  // The name and the mean validation loss of each average of the weights that has begun. Throws Stopped. The
+  // weights are then as before. With one rank, this also holds for other exceptions.
   std::vector<std::pair<std::string, double>> validate_averages();
   // The score on the items of data.hellaswag, the same on every rank; nothing if the config names no file. Throws
   // Stopped.
@@ -104,7 +105,7 @@ class Trainer {
   void start_prefetch();
   bool asked_to_stop();
   ValidationLosses evaluate_weights(const std::function<void(double)>& done = {});
-  void restore_averages(const std::filesystem::path& folder, JsonObject counts);
+  void restore_averages(const std::filesystem::path& folder, JsonObject state);
   std::string ruin();
   // The index of the first sample that this rank processes in a micro-step.
   int64_t first_sample(int64_t step, int64_t micro) const;

@@ -73,13 +73,14 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
   std::vector<WholeTensor> whole_model = gather_tensors(communicator_, backend_, model);
   std::vector<WholeTensor> whole_state = gather_tensors(communicator_, backend_, state);
   std::map<std::string, std::vector<WholeTensor>> whole_averages;
-  Json counts = Json::object();
+  Json counts = Json::object(), first_steps = Json::object();
   for (const Averages::Average& average : averages_.all()) {
     if (average.count == 0) continue;
     std::vector<TensorPart> parts = model;
     for (size_t i = 0; i < parts.size(); ++i) parts[i].part = average.values[i];
     whole_averages[average.name] = gather_tensors(communicator_, backend_, parts);
     counts[average.name] = average.count;
+    first_steps[average.name] = average.first;
   }
   std::vector<std::byte> buffer;
 
@@ -113,6 +114,7 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
                   {"largest_loss", largest_loss_},
                   {"largest_norm", largest_norm_},
                   {"averages", counts},
+                  {"average_first_steps", first_steps},
                   {"tokenizer_hash", fmt::format("{:016x}", batches_.tokenizer_hash())},
                   {"data", batches_.fingerprint()}};
     state.update(more);
@@ -133,10 +135,21 @@ void Trainer::load_weights(const TensorFiles& files) {
   last_loss_ = 0;
 }
 
-void Trainer::restore_averages(const std::filesystem::path& folder, JsonObject counts) {
+// An average that holds weights of earlier steps than the config allows begins anew. Its checkpoint was written under
+// another config.
+void Trainer::restore_averages(const std::filesystem::path& folder, JsonObject state) {
+  if (!state.has("averages")) return;
+  JsonObject counts = state.object("averages");
   for (Averages::Average& average : averages_.all()) {
-    average.count = counts.integer(average.name, 0, 0);
-    if (average.count == 0) continue;
+    const int64_t count = counts.integer(average.name, 0, 0);
+    if (count == 0) continue;
+    // Older checkpoints lack the first step. It is this one if no update was skipped.
+    int64_t first = steps_done_ - count + 1;
+    if (state.has("average_first_steps"))
+      first = state.object("average_first_steps").integer(average.name, {}, 1, steps_done_);
+    if (first < averages_.first_step(average)) continue;
+    average.count = count;
+    average.first = first;
     const TensorFiles files(folder, average.name);
     const ModelWeights weights(config_.model, files);
     for (size_t i = 0; i < average.values.size(); ++i) {
@@ -159,6 +172,10 @@ Json Trainer::restore(const std::filesystem::path& folder) {
         "sample order; to take only the weights, use \"init\" and another run.dir",
         source->name, sequences, config_.batch.sequences);
 
+  steps_done_ = state.integer("step", {}, 0, most_steps(config_.batch));
+  if (const int64_t named = step_of(folder); named >= 0 && steps_done_ != named)
+    state.fail("step", fmt::format("found {}, expected {} as the folder's name says", steps_done_, named));
+
   load_weights(checkpoint.model());
   for (const StateTensor& s : optimizer_.state()) {
     if (!checkpoint.optimizer().has(s.name))
@@ -170,15 +187,12 @@ Json Trainer::restore(const std::filesystem::path& folder) {
            checkpoint.optimizer().file_of(s.name).string(), s.name, stored.describe(), fmt::join(shape_of(s), ", "));
     upload_floats(backend_, s.tensor, read_floats(stored).data() + s.begin);
   }
-  if (state.has("averages")) restore_averages(folder, state.object("averages"));
+  restore_averages(folder, state);
   losses_.restore(state.numbers("recent_losses", std::vector<double>()));
   grad_norms_.restore(state.numbers("recent_grad_norms", std::vector<double>()));
   check_mapped_files();
   largest_loss_ = std::max(largest_loss_, state.number("largest_loss", 0.0));
   largest_norm_ = state.number("largest_norm", 0.0);
-  steps_done_ = state.integer("step", {}, 0, most_steps(config_.batch));
-  if (const int64_t named = step_of(folder); named >= 0 && steps_done_ != named)
-    state.fail("step", fmt::format("found {}, expected {} as the folder's name says", steps_done_, named));
   // Older checkpoints lack `updates`. Their runs counted every step as an update.
   optimizer_.set_updates(state.integer("updates", steps_done_, 0, steps_done_));
   state.number("seconds", 0.0, 0);

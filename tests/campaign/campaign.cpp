@@ -26,6 +26,7 @@
 
 #include "base/json.h"
 #include "base/random.h"
+#include "exit_code.h"
 #include "paths.h"
 #include "run/metrics.h"
 #include "small_run.h"
@@ -233,7 +234,7 @@ class Campaign {
   static int ended(pid_t child) {
     int status = 0;
     ::waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return exit_code(status);
   }
 
   void lose(const Command& command, const std::string& what) {
@@ -259,6 +260,7 @@ class Campaign {
     command.before = contents(command.out);
     const auto begin = Clock::now();
     const fs::path count = dir_ / "counts";
+    fs::remove(count);
     const int code = ended(
         start(command, command.faults ? shim({"ROWAN_FAULT_COUNT=" + count.string()}) : std::vector<std::string>()));
     command.seconds = seconds_since(begin);
@@ -266,7 +268,9 @@ class Campaign {
     command.undisturbed = results(command);
     std::ifstream lines(count);
     std::string name;
-    for (long number; command.faults && lines >> name >> number;) command.calls[name] = number;
+    long all = 0;
+    for (long number; command.faults && lines >> name >> number; all += number) command.calls[name] = number;
+    if (command.faults && all == 0) return lose(command, "the preloaded library counted no call");
     begin_anew(command);
   }
 

@@ -81,6 +81,37 @@ TEST_F(RunAverages, AreEvaluatedKeptAndExported) {
   EXPECT_FALSE(fs::exists(dir_ / "none"));
 }
 
+TEST_F(RunAverages, AModelCardHasTheLossOfItsWeights) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  auto card = [&](const std::string& step, const std::string& of) {
+    const fs::path out = dir_ / (of + step);
+    EXPECT_EQ(rowan("export " + run("run").string() + " " + out.string() + " --step " + step + " --weights " + of).code,
+              0);
+    return read_file(out / "README.md");
+  };
+  int compared = 0;
+  for (const Json& row : rows(run("run")))
+    for (const std::string of : {"raw", "ema", "tail"}) {
+      const std::string key = of == "raw" ? "val_loss" : "val_loss_" + of;
+      if (!row.contains(key)) continue;
+      const int64_t step = row["step"];
+      const std::string text = card(std::to_string(step), of);
+      const std::string line =
+          fmt::format("| validation loss | {:.4f} nats per token after step {} |\n", row[key].get<double>(), step);
+      EXPECT_NE(text.find(line), std::string::npos) << text;
+      const int64_t updates = of == "ema" ? step - 2 : step - 8;
+      EXPECT_EQ(
+          text.find(fmt::format("| weights | {}, an average over {} updates |\n", of, updates)) == std::string::npos,
+          of == "raw")
+          << text;
+      ++compared;
+    }
+  EXPECT_EQ(compared, 3 + 3 + 1);
+  // No evaluation was made after step 10.
+  for (const std::string of : {"raw", "ema", "tail"})
+    EXPECT_EQ(card("10", of).find("validation loss"), std::string::npos) << of;
+}
+
 TEST_F(RunAverages, ContinueBitForBit) {
   const std::string some = "--set run.checkpoint_every=5 ";
   ASSERT_EQ(rowan(train(some + into("whole"))).code, 0);

@@ -195,6 +195,7 @@ TEST_F(Folders, AKilledExportLeavesTheOldOrTheNew) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   const Files older = contents(dir_ / "older_export"), whole = contents(dir_ / "new");
   Random random(3, 0);
+  int kills = 0;
   for (int attempt = 0; attempt < 30; ++attempt) {
     fs::remove_all(dir_ / "made");
     if (attempt % 2) fs::copy(dir_ / "older_export", dir_ / "made");
@@ -202,13 +203,14 @@ TEST_F(Folders, AKilledExportLeavesTheOldOrTheNew) {
     const pid_t child = start(export_into("made"));
     std::this_thread::sleep_for(seconds * random.uniform());
     ::kill(child, SIGKILL);
-    code_of(child);
+    kills += code_of(child) == -SIGKILL;
     Files now = contents(dir_ / "made");
     now.erase("lock");
     EXPECT_TRUE(now == before || now == whole) << attempt;
     ASSERT_EQ(rowan(export_into("made")).code, 0) << attempt;
     ASSERT_EQ(contents(dir_ / "made"), whole) << attempt;
   }
+  EXPECT_GT(kills, 0) << "every export ended before its kill";
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
 // Tests the learning rates, times, norms and telemetry in the rows of a run, and the trace of a run. Also tests parts
 // of what `rowan plan` prints, and that lines fit a terminal.
 #include <pty.h>
-#include <sys/wait.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cmath>
+#include <map>
 
 #include "base/console.h"
 #include "paths.h"
@@ -13,6 +14,8 @@
 
 namespace rowan {
 namespace {
+
+namespace fs = std::filesystem;
 
 class Insight : public TrainCommand {
  protected:
@@ -36,9 +39,7 @@ class Insight : public TrainCommand {
     char part[4096];
     for (ssize_t n; (n = ::read(terminal, part, sizeof part)) > 0;) text.append(part, static_cast<size_t>(n));
     ::close(terminal);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    EXPECT_EQ(WEXITSTATUS(status), 0) << text;
+    EXPECT_EQ(code_of(child), 0) << text;
     return text;
   }
 
@@ -85,6 +86,63 @@ TEST_F(Insight, RowsHaveRatesTimesAndNorms) {
   ASSERT_EQ(
       rowan(train("--resume --set run.steps=13 --set run.keep_best=true --set optimizer.adamw.lr_ratio=0.1")).code, 0);
   EXPECT_EQ(all_rows("run").back()["step"], 13);
+}
+
+TEST_F(Insight, SecondsAndRatesAgreeAndLeaveOutPauses) {
+  write_small_shard(dir_ / "validation.bin", 100'001);  // an evaluation takes much longer than a step
+  const std::string command = train("--set run.eval_every=1 --set run.eval_tokens=0");
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_EQ(rowan(command).code, 0);
+  const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - begin;
+  double last = 0, paused = 0;
+  // Each row's tokens and rate give the seconds since the row before it.
+  auto check = [&](int64_t step, double seconds) {
+    int64_t tokens = step * 64;
+    for (const Json& row : all_rows("run")) {
+      if (!row.contains("loss") || row["step"] <= step) continue;
+      seconds += (row["tokens"].get<double>() - static_cast<double>(tokens)) / row["tokens_per_second"].get<double>();
+      EXPECT_NEAR(row["seconds"].get<double>(), seconds, 1e-6) << row;
+      tokens = row["tokens"], last = row["seconds"];
+      paused += row.value("time/evaluation", 0.0) + row.value("time/checkpoint", 0.0);
+    }
+    EXPECT_EQ(tokens, 12 * 64);
+  };
+  check(0, 0);
+  EXPECT_GT(paused, 0);
+  EXPECT_LT(last + paused / 2, whole.count());  // half, because a phase may last a little longer than its pause
+
+  // After a resume, the seconds go on from those of the checkpoint.
+  const fs::path checkpoints = run("run") / "checkpoints";
+  fs::remove_all(checkpoints / "step_00000012");
+  const Json state = Json::parse(read_file(checkpoints / "step_00000008/state.json"));
+  ASSERT_EQ(rowan(command).code, 0);
+  EXPECT_GT(state["seconds"], 0);
+  check(8, state["seconds"]);
+}
+
+TEST_F(Insight, TheEstimateOfTheTimeLeftIsThatOfTheFirstSteps) {
+  Json json = config();
+  json["data"].erase("validation");
+  write_config(json);
+  const pid_t child = start(train("--set run.steps=100000000 --set run.checkpoint_every=0"));
+  const std::string marks[] = {"about ", " left for 99999994 steps"};
+  std::string text;
+  until(child, [&] { return fs::exists(dir_ / "log") && (text = log()).find(marks[1]) != std::string::npos; });
+  ::kill(child, SIGTERM);
+  EXPECT_EQ(code_of(child), 143) << log();
+  text.resize(text.find(marks[1]));
+  text = text.substr(text.rfind(marks[0]) + marks[0].size());
+  // The estimate, such as "7h 05m", is rounded down to its last unit.
+  const std::map<char, double> units = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+  double estimate = 0, unit = 0;
+  std::istringstream parts(text);
+  for (auto [count, name] = std::pair(0, ' '); parts >> count >> name; estimate += count * unit) unit = units.at(name);
+  // The program takes the seconds of steps 2 to 6. The rows of steps 1, 5 and 6 bound them.
+  const std::vector<Json> all = all_rows("run");
+  auto seconds = [&](size_t step) { return all.at(step - 1).at("seconds").get<double>(); };
+  const double left = 99999994;
+  EXPECT_GE(estimate + unit + 1, left * (seconds(5) - seconds(1)) / 5) << text;
+  EXPECT_LE(estimate - 1, left * seconds(6) / 5) << text;
 }
 
 TEST_F(Insight, ARecipeWithoutFiguresSaysSo) {
@@ -151,10 +209,11 @@ TEST_F(Insight, LinesFitATerminal) {
     EXPECT_GE(evaluations, 2u);
     // Lines of the log are not shortened.
     EXPECT_NE(read_file(run(name) / "log.txt").find("  optimizer    matrices [matrix]: "), std::string::npos);
-    const std::string runs = run("terminal_80").string() + " " + run("terminal_80").string();
+  }
+  const std::string runs = run("terminal_80").string() + " " + run("terminal_120").string();
+  for (const unsigned short columns : {80, 120})
     for (const std::string& line : lines_of(on_terminal("compare " + runs, columns)))
       EXPECT_LE(columns_of(line), columns) << line;
-  }
 }
 
 }  // namespace

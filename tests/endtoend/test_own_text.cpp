@@ -62,6 +62,28 @@ TEST_F(OwnText, ANewConfigTrains) {
   expect_mistake("new lama-2m --text " + (dir_ / "text").string(), "did you mean 'llama-2m'");
 }
 
+// A name that cannot work is refused before the text is tokenized.
+TEST_F(OwnText, ANewNameMakesAPathThatIsFoundAgain) {
+  const std::string text = " --text " + (dir_ / "text").string() + " --out ";
+  for (const char* name : {"'my*'", "'a[1]'", "'what?'", "'back\\slash'"})
+    expect_mistake("new llama-2m" + text + name, "expected a name without *, ?, [ and \\");
+  for (const char* name : {"runs/", "..", "text/."}) expect_mistake("new llama-2m" + text + name, "expected a name");
+  expect_mistake("new llama-2m" + text + "none/my", "--out: found 'none/my', but none is no folder");
+  expect_mistake("new llama-2m" + text + (dir_ / "text/a.txt/my").string(), "a.txt is no folder");
+  EXPECT_FALSE(fs::exists("data/my"));
+  fs::create_directory(dir_ / "bob's");
+  const Outcome made = here("new llama-2m --text text --out \"bob's/my \\$text\"");
+  ASSERT_EQ(made.code, 0) << made.err;
+  const size_t command = made.err.find("now: ");
+  ASSERT_NE(command, std::string::npos) << made.err;
+  EXPECT_NE(made.err.find(" train 'bob'\\''s/my $text.json'\n"), std::string::npos) << made.err;
+  const Outcome planned =
+      shell("cd " + dir_.string() + " && set -- " +
+            made.err.substr(command + 5, made.err.find('\n', command) - command - 5) + " && \"$1\" plan \"$3\"");
+  EXPECT_EQ(planned.code, 0) << planned.err;
+  EXPECT_EQ(planned.out.find("no such file"), std::string::npos) << planned.out;
+}
+
 TEST_F(OwnText, ATokenizerOfOnesOwn) {
   const Outcome made = here("tokenizer train --vocabulary 320 --out mine.model text");
   if (made.err.find("this build has no") != std::string::npos) GTEST_SKIP() << made.err;

@@ -127,7 +127,9 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
   ASSERT_EQ(rowan("export " + run + " " + (dir_ / "best").string() + " --step best").code, 0);
   ASSERT_EQ(rowan("export " + (checkpoints / "step_00000002").string() + " " + (dir_ / "second").string()).code, 0);
   EXPECT_EQ(read_file(dir_ / "best/model.safetensors"), read_file(dir_ / "second/model.safetensors"));
-  EXPECT_EQ(rowan("inspect " + run + " --step best").out.find("WRONG"), std::string::npos);
+  const Outcome inspected = rowan("inspect " + run + " --step best");
+  EXPECT_EQ(inspected.code, 0) << inspected.err;
+  EXPECT_EQ(inspected.out.find("WRONG"), std::string::npos) << inspected.out;
 
   for (const char* command : {"eval ", "generate "}) {
     expect_mistake(command + run + " --step 7", "the checkpoints are of steps 3 2 1");

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "command.h"
+#include "free_port.h"
 #include "paths.h"
 #include "small_run.h"
 
@@ -34,8 +35,10 @@ class Slurm : public CommandTest {
   }
 
   std::string environment(const std::string& more, const std::string& before = "") const {
+    // The batch script meets at port 20000 + SLURM_JOB_ID % 12000.
+    const int job = std::stoi(port_) - 20000;
     return "cd " + source_path() + " && " + before + "PATH=" + source_path("tests/endtoend/slurm") +
-           ":$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" + std::to_string(::getpid()) + " " + more + " ";
+           ":$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" + std::to_string(job) + " " + more + " ";
   }
   // The command of a Slurm step of three tasks without MPI.
   std::string step(const std::string& address, const std::string& more, const std::string& options = "",
@@ -48,7 +51,7 @@ class Slurm : public CommandTest {
     return environment("SLURM_GPUS_ON_NODE=2 ROWAN=" + rowan_binary() + " " + more, before) +
            "bash scripts/slurm.sbatch " + (dir_ / "config.json").string();
   }
-  std::string tcp() const { return "tcp:localhost:" + std::to_string(20000 + ::getpid() % 12000); }
+  std::string tcp() const { return "tcp:localhost:" + port_; }
 
   // Expects that each of these tasks has ended with exit code 2.
   void expect_all_left(std::vector<int> tasks) {
@@ -56,6 +59,8 @@ class Slurm : public CommandTest {
     for (int task : tasks)
       EXPECT_NE(err.find(fmt::format("task {}: Exited with exit code 2\n", task)), std::string::npos) << err;
   }
+
+  const std::string port_ = free_port();
 };
 
 TEST_F(Slurm, AMissingTaskIsNamedOnce) {
@@ -114,12 +119,19 @@ TEST_F(Slurm, AStoppedBatchScriptSavesAndIsNotDone) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   kill(script, SIGTERM);
-  int status = 0;
-  waitpid(script, &status, 0);
-  EXPECT_EQ(WEXITSTATUS(status), 143) << read_file(dir_ / "log");
+  EXPECT_EQ(code_of(script), 143) << read_file(dir_ / "log");
   EXPECT_EQ(list_checkpoints(dir_ / "run/checkpoints").size(), 1u);
 }
 #endif
+
+TEST_F(Slurm, AProgramWithoutMpiMeetsAtTheFirstMachineThoughSlurmHasPmix) {
+  write_file_atomically(dir_ / "without", "#!/bin/sh\necho \"$ROWAN_RENDEZVOUS\"\n");
+  fs::permissions(dir_ / "without", fs::perms::owner_all);
+  const Outcome result = shell(environment("SRUN_PMIX=false ROWAN=" + (dir_ / "without").string()) +
+                               "bash scripts/slurm.sbatch " + (dir_ / "config.json").string());
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, tcp() + "\n");
+}
 
 TEST_F(Slurm, ABatchScriptMeetsAtTheFirstMachine) {
   expect_one_line(batch(""), "NCCL needs GPUs, but the device is cpu");

@@ -84,7 +84,7 @@ class Sweep : public CommandTest {
         const std::vector<pid_t> children = children_of(process);
         int status;
         if ((ended = waitpid(process, &status, WNOHANG) == process)) {
-          EXPECT_EQ(WEXITSTATUS(status), 0) << read_file(dir_ / "err");
+          EXPECT_EQ(exit_code(status), 0) << read_file(dir_ / "err");
           EXPECT_EQ(table("killed"), table("whole"));
           fs::remove_all(dir_ / "killed");  // the sweep ended before the kill: start again
         } else if (random.below(2) && !children.empty()) {
@@ -152,10 +152,62 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   expect_mistake("compare " + (dir_ / "made").string() + " --against muon", "expected the label of a group");
 }
 
+// The tables keep the runs that --only leaves out, so that the reference of `against` stays.
+TEST_F(Sweep, OnlyLeavesTheOthersInTheTables) {
+  const std::string small = R"(--set 'tune={"path": "optimizer.lr", "values": [0.01]}' --set seeds=[1] )";
+  const auto runs = [&] { return Json::parse(read_file(dir_ / "made/sweep.json"))["runs"].size(); };
+  Outcome part = rowan(into("made") + small + "--only rmnp");
+  ASSERT_EQ(part.code, 0) << part.err;
+  EXPECT_EQ(part.err.find("adamw_lr0.01 begins"), std::string::npos) << part.err;
+  EXPECT_NE(part.out.find("unfinished"), std::string::npos) << part.out;
+  EXPECT_EQ(runs(), 2);
+  Outcome whole = rowan(into("made") + small);
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  EXPECT_EQ(whole.err.find("rmnp_lr0.01 begins"), std::string::npos) << whole.err;
+  const std::string page = read_file(dir_ / "made/report.html");
+  Outcome again = rowan(into("made") + small + "--only rmnp");
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(again.out, whole.out);
+  EXPECT_EQ(read_file(dir_ / "made/report.html"), page);
+  EXPECT_EQ(runs(), 2);
+  const Json rows = Json::parse(read_file(dir_ / "made/table.json"))["rows"];
+  ASSERT_EQ(rows.size(), 2);
+  EXPECT_NE(rows[0]["difference"].is_number(), rows[1]["difference"].is_number()) << "one row is the reference";
+}
+
+TEST_F(Sweep, AValueThatItsKeyRefusesEndsTheGrid) {
+  const std::string ratio =
+      R"(--set 'tune={"path": "schedule.min_lr_ratio", "values": [0.9], "extend": 2, "farthest": 4}' )"
+      R"(--set axes={} --set against='""' --set seeds=[1] )";
+  Outcome result = rowan(into("made") + ratio);
+  ASSERT_EQ(result.code, 0) << result.err;
+  const Json row = Json::parse(read_file(dir_ / "made/table.json"))["rows"][0];
+  EXPECT_EQ(row["tried"], (Json{0.45, 0.9})) << "1.8 is more than 1";
+  EXPECT_EQ(row["best_min_lr_ratio"], 0.9);
+  EXPECT_NE(rowan(into("made") + ratio + "--list").out.find("2 runs are known now, 0 are open"), std::string::npos);
+}
+
 TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
   ASSERT_EQ(rowan("sweep " + file().string()).code, 0);
   expect_mistake("sweep " + file().string() + " --set set.batch.sequences=2",
                  "found another config (first difference at batch.sequences)");
+}
+
+TEST_F(Sweep, ALauncherStartsTheRanksOfARun) {
+  // The script in place of mpirun records its arguments and starts one rank.
+  const fs::path launcher = dir_ / "launcher", calls = dir_ / "calls";
+  write_file_atomically(launcher, "#!/bin/sh\necho \"$*\" >>" + calls.string() + "\nshift 2\nexec \"$@\"\n");
+  fs::permissions(launcher, fs::perms::owner_all);
+  const Outcome result = rowan(into("made") + "--only adamw --set seeds=[1] --set resources.jobs=1 --set " +
+                               "resources.ranks=2 --set 'resources.launcher=\"" + launcher.string() + " -n {ranks}\"'");
+  ASSERT_EQ(result.code, 0) << result.err;
+  std::istringstream lines(read_file(calls));
+  int runs = 0;
+  for (std::string line; std::getline(lines, line); ++runs) {
+    EXPECT_TRUE(line.starts_with("-n 2 /")) << line;
+    EXPECT_NE(line.find("/rowan train " + (dir_ / "made").string()), std::string::npos) << line;
+  }
+  EXPECT_GE(runs, 2) << "two learning rates";
 }
 
 TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {
@@ -205,10 +257,14 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
   ASSERT_EQ(script.code, 0) << script.err;
   EXPECT_NE(script.out.find("#SBATCH --array=0-3%2"), std::string::npos) << script.out;
   EXPECT_EQ(script.out.find("gpus"), std::string::npos) << "a CPU run";
+  const Outcome rmnp = rowan("sweep " + file().string() + " --slurm --only rmnp");
+  EXPECT_NE(rmnp.out.find("#SBATCH --array=0-1%2"), std::string::npos) << rmnp.out;
+  EXPECT_EQ(rmnp.out.find("adamw"), std::string::npos) << rmnp.out;
   write_file_atomically(dir_ / "job.sh", script.out);
   EXPECT_EQ(shell("bash -n " + (dir_ / "job.sh").string()).code, 0);
-  // Runs one task of the array. The script in place of srun runs its arguments.
-  write_file_atomically(dir_ / "srun", "#!/bin/sh\nexec \"$@\"\n");
+  // Runs one task of the array. The script in place of srun runs the arguments after its option. Without the option,
+  // Slurm since 22.05 gives a task one core.
+  write_file_atomically(dir_ / "srun", "#!/bin/sh\n[ \"$1\" = --cpus-per-task=1 ] || exit 3\nshift\nexec \"$@\"\n");
   fs::permissions(dir_ / "srun", fs::perms::owner_all);
   Outcome task = shell("PATH=" + dir_.string() + ":$PATH SLURM_CPUS_PER_TASK=1 SLURM_ARRAY_TASK_ID=2 bash " +
                        (dir_ / "job.sh").string());
@@ -225,7 +281,7 @@ TEST_F(Sweep, ASlurmScriptQuotesItsPaths) {
   EXPECT_NE(script.out.find("\n#SBATCH --job-name=bob\\'s\\ runs\n"), std::string::npos) << script.out;
   EXPECT_NE(script.out.find("/bob\\'s\\ runs/logs/slurm-%A_%a.log\n"), std::string::npos) << script.out;
   write_file_atomically(dir_ / "job.sh", script.out);
-  write_file_atomically(dir_ / "srun", "#!/bin/sh\necho \"$3\"\n");
+  write_file_atomically(dir_ / "srun", "#!/bin/sh\necho \"$4\"\n");
   fs::permissions(dir_ / "srun", fs::perms::owner_all);
   const Outcome task = shell("PATH=" + dir_.string() + ":$PATH SLURM_CPUS_PER_TASK=1 SLURM_ARRAY_TASK_ID=0 bash " +
                              (dir_ / "job.sh").string());
@@ -255,6 +311,30 @@ TEST_F(Sweep, TooManyCellsAreRefusedAtOnce) {
   sweep["against"] = "";
   write_file_atomically(file(), sweep.dump());
   expect_mistake("sweep " + file().string(), "axes: found 1000000000000 cells, expected at most 100000");
+}
+
+// A label must name what its runs use.
+TEST_F(Sweep, AnAxisWithoutEffectIsRefused) {
+  const std::string plain = "sweep " + file().string() + " --list --set against='\"\"' --set ";
+  expect_mistake(plain + "'axes={\"optimizer.lr\": [0.1, 0.2]}'", "found optimizer.lr, which tune.path sets, too");
+  const std::string factors = plain + "tune='{\"path\": \"optimizer.lr\", \"factors\": [1, 2]}' --set ";
+  expect_mistake(factors + "'axes={\"optimizer.lr\": [0.1, 0.2]}'", "found optimizer.lr, which tune.path sets, too");
+  const std::string rates = "{\"low\": {\"optimizer.lr\": 0.1}, \"high\": {\"optimizer.lr\": 0.2}}";
+  expect_mistake(plain + "'axes={\"rate\": " + rates + "}'", "found optimizer.lr, which tune.path sets, too");
+  const Outcome own = rowan(factors + "'axes={\"rate\": " + rates + "}'");
+  EXPECT_EQ(own.code, 0) << own.err;
+  EXPECT_NE(own.out.find("low_lr0.2_seed1"), std::string::npos) << own.out;
+  EXPECT_NE(own.out.find("high_lr0.4_seed1"), std::string::npos) << own.out;
+  expect_mistake(plain + "'axes={\"grad_clip\": [1, 2], \"all\": {\"x\": {\"grad_clip\": 3}}}'",
+                 "grad_clip: found 1, but");
+  expect_mistake(plain + "'axes={\"all\": {\"x\": {\"grad_clip\": 3}}, \"grad_clip\": [1, 2]}'", ": found 3, but");
+  // A value of an axis replaces what "set" gives to all runs.
+  EXPECT_EQ(rowan(plain + "set.grad_clip=5 --set 'axes={\"grad_clip\": [1, 2]}'").code, 0);
+  // Each config has one axis that names it.
+  const std::string config = "{\"x\": {\"config\": \"base.json\"}}";
+  for (const char* order : {"{{\"name\": [\"base\"], \"config\": {}}}", "{{\"config\": {}, \"name\": [\"base\"]}}"})
+    expect_mistake(plain + "'base=\"{name}.json\"' --set 'axes=" + fmt::format(fmt::runtime(order), config) + "'",
+                   "axes: ");
 }
 
 TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "exit_code.h"
 #include "paths.h"
 #include "text_files.h"
 
@@ -124,13 +125,37 @@ TEST(TokenizeKill, AFullDiskSaysSoAndTheSameCommandGoesOn) {
   };
   ASSERT_EQ(tokenize("whole", ""), 0);
   // A limit on file sizes, in units of 512 bytes, makes writes fail as on a full disk.
-  EXPECT_EQ(WEXITSTATUS(tokenize("out", "ulimit -f 3000; ")), 2);
+  EXPECT_EQ(exit_code(tokenize("out", "ulimit -f 3000; ")), 2);
   const std::string said = read_file(folder / "err");
   EXPECT_NE(said.find("cannot write"), std::string::npos) << said;
   EXPECT_NE(said.find("train-00000.bin"), std::string::npos) << said;
   EXPECT_FALSE(fs::exists(folder / "out/train-00000.bin"));
   ASSERT_EQ(tokenize("out", ""), 0) << read_file(folder / "err");
   EXPECT_EQ(contents(folder / "out"), contents(folder / "whole"));
+}
+
+// An interrupted job has finished shards that progress.json does not record yet. A shorter stream does not overwrite
+// them, but the run's glob would read them.
+TEST(TokenizeKill, AShorterStreamLeavesNoOldShards) {
+  TemporaryFolder folder;
+  const std::string long_stream = folder.write("long.jsonl", random_json_lines(1, 12000) + "not JSON\n");
+  const std::string short_stream = folder.write("short.jsonl", random_json_lines(2, 3000));
+  auto tokenize = [&](const char* out, const std::string& input, const char* more) {
+    const std::string command = rowan_binary() + " tokenize --tokenizer bytes --shard-tokens 100000 --validation " +
+                                "every:20 --out " + folder / out + " " + more + " - <" + input + " 2>" + folder / "err";
+    return WEXITSTATUS(std::system(command.c_str()));
+  };
+  ASSERT_EQ(tokenize("whole", short_stream, ""), 0);
+  ASSERT_EQ(tokenize("out", long_stream, "--strict"), 2) << "the last line interrupts the job";
+  const auto before = contents(folder / "out");
+  ASSERT_TRUE(before.contains("train-00020.bin") && before.contains("validation-00000.bin"));
+  std::map<std::string, std::string> others;  // names that this job does not use
+  for (const char* name : {"train-99.bin.part", "train-00099.bin.bak", "train-000099.bin.part", "test-00099.bin.part"})
+    others[name] = read_file(folder.write(std::string("out/") + name, "mine"));
+  ASSERT_EQ(tokenize("out", short_stream, ""), 0) << read_file(folder / "err");
+  auto expected = contents(folder / "whole");
+  expected.merge(others);
+  EXPECT_EQ(contents(folder / "out"), expected);
 }
 
 }  // namespace

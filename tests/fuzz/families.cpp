@@ -108,7 +108,7 @@ void json_lines_entry(std::string_view input) {
   raw.bytes = input;
   for (size_t at = 0; at < raw.bytes.size(); raw.ends.push_back(at))
     at = std::min(raw.bytes.find('\n', at), raw.bytes.size() - 1) + 1;
-  TokenizedBatch batch = tokenize_batch(raw, "text", false, *tokenizer, shard::EndPlace::after);
+  TokenizedBatch batch = tokenize_batch(raw, "text", TextSplit::file, *tokenizer, shard::EndPlace::after);
   promise(batch.documents.size() + batch.skipped.size() == raw.ends.size(), "every line is counted");
   size_t ids = 0;
   for (const TokenizedDocument& document : batch.documents) ids += document.tokens;
@@ -333,7 +333,7 @@ void run_entry(std::string_view input) {
       verify_checkpoint(checkpoint);
     }
   });
-  if (kind == 2) result_or_error([&] { tokenizer_of_checkpoint(Checkpoint(checkpoint).folder()); });
+  if (kind == 2) result_or_error([&] { tokenizer_of_checkpoint(Checkpoint(checkpoint)); });
   write_file_atomically(checkpoint / "manifest.json", manifest);
   write_file_atomically(checkpoint / "state.json", state);
 }

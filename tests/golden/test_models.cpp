@@ -119,5 +119,9 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenModels, testing::ValuesIn(golden_models()
 });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GoldenModels);
 
+TEST(GoldenFiles, OfModels) {
+  if (golden_models().empty()) GTEST_SKIP() << "needs models in the folder named by ROWAN_GOLDEN";
+}
+
 }  // namespace
 }  // namespace rowan

@@ -5,10 +5,12 @@
 
 #include <cmath>
 #include <map>
+#include <span>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/safetensors.h"
+#include "distances.h"
 #include "golden_files.h"
 #include "golden_rules.h"
 #include "optim/optimizer.h"
@@ -22,12 +24,10 @@ OptimizerConfig parse(const Json& json) {
 }
 
 // Largest |a - b| divided by the largest |b|, or the largest |a - b| itself if b is zero.
-double distance(const std::vector<float>& a, const float* b) {
-  double difference = 0, largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    difference = std::max(difference, std::fabs(double{a[i]} - b[i]));
-    largest = std::max(largest, std::fabs(double{b[i]}));
-  }
+double distance(const std::vector<float>& a, std::span<const float> b) {
+  const double difference = largest_difference(a, b);
+  double largest = 0;
+  for (float value : b) largest = larger(largest, std::fabs(value));
   return largest > 0 ? difference / largest : difference;
 }
 
@@ -60,9 +60,9 @@ double run_case(const Json& entry, const SafeTensors& data, Backend& backend) {
     backend.upload(share.gradient, gradients.data() + step * size);
     optimizer.step(step, 1, 1);
     backend.download(weights.data(), share.weight);
-    const double apart = distance(weights, expected.data() + step * size);
+    const double apart = distance(weights, std::span(expected).subspan(step * size, size));
     EXPECT_LT(apart, 2e-5) << "after step " << step + 1;
-    largest = std::max(largest, apart);
+    largest = larger(largest, apart);
   }
   return largest;
 }
@@ -82,7 +82,7 @@ void run_index(const std::filesystem::path& index) {
     try {
       Seen& rule = seen[entry.at("rule")];
       ++rule.cases;
-      rule.largest = std::max(rule.largest, run_case(entry, data, *backend));
+      rule.largest = larger(rule.largest, run_case(entry, data, *backend));
     } catch (const Error& error) {
       ADD_FAILURE() << entry.at("case") << ": " << error.what();
     }

@@ -83,5 +83,10 @@ INSTANTIATE_TEST_SUITE_P(Runs, GoldenTrajectories, testing::ValuesIn(golden_case
                          });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GoldenTrajectories);
 
+TEST(GoldenFiles, OfTrajectories) {
+  if (golden_cases("trajectories", "expect.json").empty())
+    GTEST_SKIP() << "needs trajectories in the folder named by ROWAN_GOLDEN";
+}
+
 }  // namespace
 }  // namespace rowan

@@ -7,6 +7,7 @@ torch runs in float64 and is compared with optimizer_rules.py, with which the go
 orthogonalizes in bfloat16 for every dtype of the weights, so the tolerance for Muon is that of bfloat16. `make test`
 does not run this script.
 """
+import math
 import random
 import sys
 
@@ -29,11 +30,16 @@ def run_torch(make, w0, grads):
     return steps
 
 
+def larger(a, b):
+    """The larger of two distances. One that is NaN counts as infinite, because max(x, nan) returns x."""
+    return math.inf if math.isnan(a) or math.isnan(b) else max(a, b)
+
+
 def largest_error(torch_steps, rule_steps):
     worst = 0.0
     for got, want in zip(torch_steps, rule_steps):
         want = torch.tensor(want, dtype=torch.float64)
-        worst = max(worst, ((got - want).abs().max() / want.abs().max()).item())
+        worst = larger(worst, ((got - want).abs().max() / want.abs().max()).item())
     return worst
 
 
@@ -44,7 +50,7 @@ def compare(name, make, rule, h, bound, cases):
         m, n = draw.randint(2, 40), draw.randint(2, 40)
         matrix = lambda scale: [[scale * draw.gauss(0, 1) for _ in range(n)] for _ in range(m)]
         w0, grads = matrix(0.3), [matrix(0.5) for _ in range(5)]
-        worst = max(worst, largest_error(run_torch(make, w0, grads), rule(w0, grads, h)))
+        worst = larger(worst, largest_error(run_torch(make, w0, grads), rule(w0, grads, h)))
     verdict = "agrees" if worst < bound else "DISAGREES"
     print(f"{name}: {cases} cases, largest relative difference {worst:.2e}, bound {bound:.0e}: {verdict}")
     return worst < bound

@@ -13,6 +13,7 @@ by more than the relative tolerance.
 import argparse
 import glob
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def main():
     def compare(what, ours, theirs):
         nonlocal worst
         difference = abs(ours - theirs) / theirs
-        worst = max(worst, difference)
+        worst = max(worst, math.inf if math.isnan(difference) else difference)  # max(x, nan) is x
         print(
             f"{what}: rowan {ours:.6f}  transformers {theirs:.6f}  "
             f"relative difference {difference:.1e} over {rows * length} targets"

@@ -52,6 +52,7 @@ scripts/gpu_check.sh --out out >log 2>&1 || { cat log; fail "a whole run with no
 for name in suite golden products_and_copy step_gpt2_124m_T1024 kernels_llama_130m large_gpt2_124m_bf16 \
   two_runs_and_graphs_same_bits bf16_against_cpu nccl_1_rank quickstart; do row $name ok; done
 valid out/results.json
+grep -q "gpu_backend_tests" calls || fail "the suite did not run"
 [ "$(find out -type f | wc -l)" -le 8 ] || fail "more than 8 result files: $(ls out)"
 grep -q "SM clock 1980 MHz, power 650 W" out/table.txt || fail "no clock and power beside the figures"
 order=$(grep -nE '^(golden|step_gpt2_124m_T1024|sanitizer)' out/table.txt | cut -d: -f1 | tr '\n' ' ')
@@ -88,12 +89,30 @@ if BREAK="bench kernels" scripts/gpu_check.sh --out out --only kernels,repeat >l
 row kernels_gpt2_124m FAILED
 row two_runs_and_graphs_same_bits ok
 
+# The prebuilt folder may have an absolute path. A test program that is missing in it is a failure.
+cp -r gpu_pack "$folder/elsewhere"
+rm calls
+scripts/gpu_check.sh --out out --prebuilt "$folder/elsewhere" --only check >log 2>&1 || { cat log; fail "failed with an absolute path"; }
+grep -q "^$folder/elsewhere/gpu_backend_tests " calls || fail "an absolute path: the suite did not run"
+row suite ok
+for part in suite golden ranks; do
+  case $part in
+    suite) program=gpu_backend_tests check=suite ;;
+    golden) program=gpu_golden_tests check=golden ;;
+    ranks) program=gpu_nccl_tests check=nccl_collectives ;;
+  esac
+  rm "$folder/elsewhere/$program"
+  if scripts/gpu_check.sh --out out --prebuilt "$folder/elsewhere" --only $part >log 2>&1; then fail "passed without $program"; fi
+  row "$check" FAILED
+  grep -q "found no program $folder/elsewhere/$program" out/table.txt || fail "does not name $program"
+done
+
 # If the prebuilt programs do not run here, the script uses programs built from the sources. If these are missing too,
 # the script fails.
 printf '#!/usr/bin/env bash\necho "no such library" >&2; exit 127\n' >gpu_pack/rowan
 if scripts/gpu_check.sh --out out --only suite >log 2>&1; then fail "ran without a program"; fi
 grep -q "run the part build first" log && grep -q "does not run here (no such library)" out/table.txt || { cat log; fail "no fallback"; }
-for bad in "--only nonsense" "--budget ten" "--prebuilt nowhere" "--outt x"; do
+for bad in "--only nonsense" "--budget ten" "--prebuilt nowhere" "--prebuilt configs" "--outt x"; do
   code=0
   scripts/gpu_check.sh $bad >log 2>&1 || code=$?
   [ $code = 2 ] && [ "$(wc -l <log)" = 1 ] || { cat log; fail "'$bad': exit code $code, expected 2 and one line"; }

@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "comm/agreement.h"
 #include "comm/transports.h"
+#include "distances.h"
 #include "ranks.h"
 #include "sharding/sharding.h"
 
@@ -134,12 +135,6 @@ Result train(Communicator& communicator, ShardMode shard, Atom matrices, bool ti
   return result;
 }
 
-double difference(const std::vector<float>& a, const std::vector<float>& b) {
-  double worst = a.size() == b.size() ? 0 : 1e9;
-  for (size_t i = 0; i < a.size() && i < b.size(); ++i) worst = std::max(worst, std::abs(double{a[i]} - b[i]));
-  return worst;
-}
-
 struct Setting {
   ShardMode shard;
   Atom atom;
@@ -158,7 +153,8 @@ TEST_P(EverySetting, TrainsAsOneProcessDoes) {
     EXPECT_NEAR(got.squares[step], want.squares[step], 1e-4 * want.squares[step]) << "step " << step;
   }
   ASSERT_EQ(got.weights.size(), want.weights.size());
-  for (const auto& [name, values] : want.weights) EXPECT_LT(difference(got.weights[name], values), 1e-4) << name;
+  for (const auto& [name, values] : want.weights)
+    EXPECT_LT(largest_difference(got.weights[name], values), 1e-4) << name;
 }
 
 TEST_P(EverySetting, TwoRunsGiveTheSameBits) {
@@ -167,7 +163,7 @@ TEST_P(EverySetting, TwoRunsGiveTheSameBits) {
   Result a = train(ranks(), shard, atom, tied), b = train(ranks(), shard, atom, tied);
   EXPECT_EQ(a.losses, b.losses);
   EXPECT_EQ(a.squares, b.squares);
-  for (const auto& [name, values] : a.weights) EXPECT_EQ(difference(b.weights[name], values), 0) << name;
+  for (const auto& [name, values] : a.weights) EXPECT_EQ(largest_difference(b.weights[name], values), 0) << name;
 }
 
 std::vector<Setting> every_setting() {

@@ -10,9 +10,11 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <span>
 
 #include "base/random.h"
 #include "comm/transports.h"
+#include "distances.h"
 #include "optim/recipe.h"
 #include "optim/recipes.h"
 #include "ranks.h"
@@ -139,8 +141,7 @@ double difference(const Trainer& trainer, const Reference& whole) {
     for (const Share& share : trainer.sharding().shares()) {
       const std::vector<float>& part = mine.at(share.parameter->name + "+" + std::to_string(share.begin));
       const std::vector<float>& all = want.at(share.parameter->name + "+0");
-      for (size_t i = 0; i < part.size(); ++i)
-        worst = std::max(worst, std::abs(double{part[i]} - all[share.begin + i]));
+      worst = std::max(worst, largest_difference(part, std::span(all).subspan(share.begin, part.size())));
     }
   };
   compare(shares_of(trainer), whole.weights);
@@ -179,9 +180,7 @@ TEST_P(Training, IsThatOfOneProcessAndTheSameTwice) {
   for (int time = 0; time < 2; ++time) {
     Trainer trainer(config, backend(), ranks());
     std::vector<double> got = train(trainer, steps);
-    double worst = 0;
-    for (int step = 0; step < steps; ++step) worst = std::max(worst, std::abs(got[step] - want.losses[step]));
-    EXPECT_LT(worst, 1e-5);
+    EXPECT_LT(largest_difference(got, want.losses), 1e-5);
     EXPECT_LT(difference(trainer, want), 1e-4);
     if (time == 0) {
       first_losses = got, first_weights = shares_of(trainer);

@@ -65,6 +65,7 @@ def main():
         rows.insert(3, {"step": 2, "optimizer": {"mean/alpha": 1.5}})
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (run / "metrics.jsonl").write_text(text + '{"step": 4, "lo')  # a line that is being written
+        (run / "lock").touch()
         done = sync(folder, run)
         assert done.returncode == 0, done.stderr
         sent, configs = history(folder)

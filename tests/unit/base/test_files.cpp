@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/mapped_guard.h"
+#include "exit_code.h"
 
 namespace rowan {
 namespace {
@@ -80,8 +81,8 @@ TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
   }
   int status = 0;
   ::waitpid(child, &status, 0);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "system calls cannot be filtered here";
-  EXPECT_EQ(WEXITSTATUS(status), 7);
+  if (exit_code(status) == 77) GTEST_SKIP() << "system calls cannot be filtered here";
+  EXPECT_EQ(exit_code(status), 7);
 }
 
 // Runs in a separate process, because a process never resets its flag for a shrunk file.
@@ -103,7 +104,7 @@ TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
   }
   int status = 0;
   ::waitpid(child, &status, 0);
-  EXPECT_EQ(WEXITSTATUS(status), 7);
+  EXPECT_EQ(exit_code(status), 7);
   // A SIGBUS that no mapped file has caused ends the process.
   const pid_t foreign = ::fork();
   if (foreign == 0) {

@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "comm/agreement.h"
 #include "comm/ranks_text.h"
 #include "comm/transports.h"
+#include "free_port.h"
 #include "temporary_folder.h"
 
 namespace rowan {
@@ -108,26 +108,6 @@ std::vector<std::vector<std::string>> met_at(const std::string& address, int ran
   return gathered;
 }
 
-// A port of this machine that no other process uses while the object exists.
-class Port {
- public:
-  Port() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
-    socklen_t size = sizeof address_;
-    address_.sin_family = AF_INET;
-    EXPECT_EQ(bind(socket_, reinterpret_cast<sockaddr*>(&address_), size), 0);
-    getsockname(socket_, reinterpret_cast<sockaddr*>(&address_), &size);
-  }
-  ~Port() { close(socket_); }
-  void listen() { ::listen(socket_, 1); }
-  std::string number() const { return std::to_string(ntohs(address_.sin_port)); }
-
- private:
-  int socket_;
-  sockaddr_in address_{};
-};
-
-std::string free_port() { return Port().number(); }
-
 TEST_F(MeetingRanks, EveryRankHearsEveryOther) {
   TemporaryFolder folder;
   std::vector<std::vector<std::string>> want(4, {"0", "1", "2", "3", "0", "1000000", "2000000", "3000000"});
@@ -183,6 +163,7 @@ TEST_F(MeetingRanks, RefusesAddressesThatAreNone) {
   for (const char* address : {"udp:host", "file:", "tcp:host", "tcp:host:", "tcp:host:0", "tcp:host:http", "tcp::9000"})
     EXPECT_THROW(make_tcp_communicator({Launch::Kind::slurm, 0, 2, 0}, address), AgreedError) << address;
   Port port;
+  ASSERT_TRUE(port.bound());
   port.listen();
   auto taken = [&] { make_tcp_communicator({Launch::Kind::slurm, 0, 2, 0}, "tcp:localhost:" + port.number()); };
   EXPECT_EXIT(taken(), testing::ExitedWithCode(2),

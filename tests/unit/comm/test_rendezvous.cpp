@@ -1,7 +1,6 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -13,6 +12,7 @@
 #include "comm/agreement.h"
 #include "comm/rendezvous.h"
 #include "comm/transports.h"
+#include "free_port.h"
 #include "temporary_folder.h"
 
 namespace rowan {
@@ -30,15 +30,13 @@ class RendezvousTest : public ::testing::Test {
     for (const char* name : {"ROWAN_SECRET", "ROWAN_SECRET_FILE", "ROWAN_TIMEOUT"}) ::unsetenv(name);
   }
 
-  int port_ = 20000 + (::getpid() * 7 + instances++) % 12000;
-  const std::string address_ = "tcp:127.0.0.1:" + std::to_string(port_);
-  static inline int instances = 0;
+  const std::string port_ = free_port(), address_ = "tcp:127.0.0.1:" + port_;
 
   // A client that connects and sends `words`.
   Socket stranger(std::string_view words) const {
     Socket socket(::socket(AF_INET, SOCK_STREAM, 0));
     sockaddr_in to{};
-    to.sin_family = AF_INET, to.sin_port = htons(static_cast<uint16_t>(port_));
+    to.sin_family = AF_INET, to.sin_port = htons(static_cast<uint16_t>(std::stoi(port_)));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(::connect(socket.fd(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0) << std::strerror(errno);
     EXPECT_TRUE(socket.write(words.data(), words.size()));
@@ -59,8 +57,8 @@ TEST_F(RendezvousTest, TcpNeedsASecret) {
   EXPECT_EQ(error_of(address_), "");
   ::unsetenv("ROWAN_SECRET");
   EXPECT_NE(error_of(address_).find("needs a secret known to all ranks"), std::string::npos) << error_of(address_);
-  EXPECT_EQ(error_of("file:/tmp/meet"), "");
   TemporaryFolder folder;
+  EXPECT_EQ(error_of("file:" + folder / "meet"), "");
   ::setenv("ROWAN_SECRET_FILE", (folder / "none").c_str(), 1);
   EXPECT_NE(error_of(address_).find("ROWAN_SECRET_FILE: cannot open"), std::string::npos);
   ::setenv("ROWAN_SECRET_FILE", folder.write("empty", "\n").c_str(), 1);

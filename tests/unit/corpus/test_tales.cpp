@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "corpus/tales.h"
 #include "evaluate/entropy_floor.h"
+#include "temporary_folder.h"
 
 namespace rowan {
 namespace {
@@ -121,17 +122,14 @@ TEST(Tales, AmbiguousOrBrokenGrammarsAreRefused) {
 }
 
 TEST(EntropyFloor, IsReadFromBesideTheShard) {
-  std::filesystem::path folder = std::filesystem::temp_directory_path() / "rowan_entropy_floor";
-  std::filesystem::create_directories(folder);
-  write_file_atomically(folder / "entropy.json",
-                        R"({"entropy": 0.5, "seed": 1, "shards": {"validation.bin": {"nats_per_token": 0.4}}})");
+  const TemporaryFolder folder;
+  folder.write("entropy.json", R"({"entropy": 0.5, "seed": 1, "shards": {"validation.bin": {"nats_per_token": 0.4}}})");
   std::optional<EntropyFloor> floor = entropy_floor(folder / "validation.bin");
   ASSERT_TRUE(floor);
   EXPECT_EQ(floor->source, 0.5);
   EXPECT_EQ(floor->sample, 0.4);
   EXPECT_FALSE(entropy_floor(folder / "other.bin"));
-  EXPECT_FALSE(entropy_floor(folder / "nowhere" / "validation.bin"));
-  std::filesystem::remove_all(folder);
+  EXPECT_FALSE(entropy_floor(folder / "nowhere/validation.bin"));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
-// Tests that inputs can be added to a folder of finished shards.
+// Tests inputs that are added to a folder of finished shards, that have changed, or that are given twice.
 #include <gtest/gtest.h>
+
+#include <filesystem>
 
 #include "base/json.h"
 #include "text_files.h"
@@ -93,6 +95,45 @@ TEST(TokenizeGrow, RulesOfValidationGoOnWhenItGrows) {
   const auto [before, after] = grown("last:50%", {a, b});
   EXPECT_GT(before, 0u);
   EXPECT_EQ(after, before);
+}
+
+// Otherwise its text would count twice, or training text would be held out, too.
+TEST(TokenizeInputs, AFileUnderTwoNamesIsGivenTwice) {
+  TemporaryFolder folder;
+  const std::string a = folder.write("a.txt", "abc"), other = folder.write("b.txt", "abc");
+  std::filesystem::create_symlink("a.txt", folder / "link.txt");
+  TokenizeOptions options = options_for({a, other}, folder / "out");
+  options.validation = "none";
+  EXPECT_EQ(message(options), "") << "equal text in two files is two files";
+  options.out = folder / "more";
+  for (const std::string& name : {folder / "./a.txt", folder / "link.txt"}) {
+    options.inputs = {a, other, name};
+    options.validation_inputs = {};
+    EXPECT_EQ(message(options), name + ": given twice, also as " + a);
+    options.inputs = {a, other};
+    options.validation_inputs = {name};
+    EXPECT_EQ(message(options), name + ": given twice, also as " + a);
+  }
+  options.inputs = {a, a};
+  EXPECT_EQ(message(options), a + ": given twice");
+  EXPECT_FALSE(std::filesystem::exists(folder / "more"));
+}
+
+// The sizes stay the same, so only checksums tell.
+TEST(TokenizeInputs, AnInputOfOtherTextIsNoticed) {
+  TemporaryFolder folder;
+  const std::string a = folder.write("a.jsonl", json_line("one")),
+                    b = folder.write("b.jsonl.gz", gzip(json_line("red")));
+  TokenizeOptions options = options_for({a, b}, folder / "out");
+  run(options);
+  EXPECT_TRUE(run(options).already_done);
+  folder.write("a.jsonl", json_line("two"));
+  const std::string changed = a + ": has changed since " + (folder / "out/manifest.json") + " was written; remove";
+  EXPECT_TRUE(message(options).starts_with(changed)) << message(options);
+  options.inputs.push_back(folder.write("c.jsonl", json_line("c")));
+  EXPECT_TRUE(message(options).starts_with(changed)) << message(options);
+  folder.write("a.jsonl", json_line("one"));
+  EXPECT_EQ(run(options).total.documents, 3);
 }
 
 }  // namespace

@@ -32,6 +32,19 @@ std::vector<uint64_t> starts(const std::string& path) {
   return numbers<uint64_t>(read_file(path + shard::documents_suffix).substr(shard::documents_header_bytes));
 }
 
+TEST(TokenizeJob, EmptyLinesAreNoDocuments) {
+  TemporaryFolder folder;
+  TokenizeOptions options = options_for({folder.write("a.txt", "a\n\n\n\nb\n\n\n")}, folder / "a");
+  options.split = TextSplit::blank;
+  options.strict = true;
+  EXPECT_EQ(run(options).total.documents, 2u);
+  EXPECT_EQ(tokens(folder / "a/train-00000.bin"), (std::vector<uint16_t>{256, 'a', '\n', '\n', 256, 'b', '\n', '\n'}));
+  options.inputs = {folder.write("b.txt", "\n\n\na\n\n \t\n\nb")};
+  options.out = folder / "b";
+  EXPECT_EQ(run(options).total.documents, 2u);
+  EXPECT_EQ(tokens(folder / "b/train-00000.bin"), (std::vector<uint16_t>{256, '\n', 'a', '\n', '\n', 256, 'b'}));
+}
+
 TEST(TokenizeJob, HeaderTokensAndDocumentIndex) {
   TemporaryFolder folder;
   std::string input = folder.write("a.jsonl", json_line("abc") + json_line("de") + json_line("f"));
@@ -292,6 +305,10 @@ TEST(TokenizeJob, FinishedWorkIsChecked) {
   EXPECT_NE(message(options).find("train-00000.bin.documents: found no file"), std::string::npos);
   folder.write("out/train-00000.bin.documents", index);
   EXPECT_TRUE(run(options).already_done);
+  const std::string stale = folder.write("out/train-00001.bin", shard);
+  EXPECT_NE(message(options).find("train-00001.bin: found a shard that manifest.json does not list"),
+            std::string::npos);
+  fs::remove(stale);
   folder.write("out/train-00000.bin", shard.substr(0, shard.size() - 2));
   EXPECT_NE(message(options).find("make a file of 1032 bytes, but this file has 1030"), std::string::npos);
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "distances.h"
 #include "kernels/thread_pool.h"
 #include "model/layout.h"
 #include "model/model.h"
@@ -251,7 +252,7 @@ TEST(Initialization, FollowsTheFirstRuleThatSpeaksOfAParameter) {
     std::vector<float> values(parameter.numel());
     initial_values(parameter, 3, 0, parameter.numel(), values.data(), alone);
     double squares = 0, most = 0;
-    for (float v : values) squares += double{v} * v, most = std::max(most, std::fabs(double{v}));
+    for (float v : values) squares += double{v} * v, most = larger(most, std::fabs(v));
     return largest ? most : std::sqrt(squares / static_cast<double>(values.size()));
   };
   EXPECT_EQ(spread("model.layers.0.self_attn.o_proj.weight", true), 0);

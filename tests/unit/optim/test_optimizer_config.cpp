@@ -100,6 +100,26 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
 }
 
+TEST(OptimizerConfig, KeysOfAdamWThatUpdateNothingAreRefused) {
+  expect_refused(R"({"name": "lion", "adamw": {"lr": 5}})",
+                 "adamw.lr: has no effect here: routing everything leaves no parameters to adamw");
+  expect_refused(R"({"name": "muon", "routing": "everything", "adamw": {"betas": [0.9, 0.9]}})",
+                 "adamw.betas: has no effect here");
+  expect_refused(R"({"name": "muon", "routing": "two_dimensional", "adamw": {"lr": 1, "embedding_lr": 2}})",
+                 "adamw.embedding_lr: has no effect here: only routing hidden leaves embeddings to adamw");
+  // A group of the config may use the AdamW half, but not its rates of embeddings and vectors.
+  const std::string group = R"("groups": [{"roles": ["norm"], "name": "adamw"}])";
+  EXPECT_EQ(optimizer_config(R"({"name": "lion", "adamw": {"lr": 5}, )" + group + "}").groups[0].recipe->lr, 5);
+  for (const char* key : {"embedding_lr", "vector_lr", "vector_weight_decay"})
+    expect_refused(R"({"name": "lion", "adamw": {")" + std::string(key) + R"(": 5}, )" + group + "}",
+                   "adamw." + std::string(key) + ": has no effect here");
+  EXPECT_EQ(optimizer_config(R"({"name": "lion", "adamw": {}})").groups.size(), 1);
+  const OptimizerConfig both = optimizer_config(
+      R"({"name": "muon", "routing": "two_dimensional", "adamw": {"vector_lr": 2, "vector_weight_decay": 3}})");
+  EXPECT_EQ(both.groups.back().recipe->lr, 2);
+  EXPECT_EQ(both.groups.back().recipe->weight_decay, 3);
+}
+
 // In these settings, the rules that the papers print differ from the authors' code.
 TEST(OptimizerConfig, VariantsOfThePapers) {
   const std::vector<std::pair<std::string, std::string>> expected = {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <regex>
 
 #include "base/files.h"
@@ -177,6 +178,24 @@ TEST(Judge, TablesInEveryForm) {
             Json::parse(R"({"rows": [{"a": "x,\"y\"", "b": 1.5}, {"a": null, "b": 2}], "notes": ["said"]})"));
 }
 
+// A run of 0 steps has no time, and its number of tokens may be unknown.
+TEST(Judge, AMissingNumberIsEmpty) {
+  ResultSet set;
+  set.axes = {"size", "optimizer"};
+  set.loss = 9;
+  set.runs = {run_of("adamw", 0.01, 1, 3)};
+  const double missing = std::numeric_limits<double>::quiet_NaN();
+  set.runs[0].tuned.reset();
+  set.runs[0].seconds = missing;
+  for (ResultPoint& point : set.runs[0].validation["val_loss"]) point.tokens = missing;
+  const Table table = judge(set, true);
+  EXPECT_EQ(render(table, TableFormat::csv),
+            "size,optimizer,seeds,val_loss,deviation,perplexity,tokens_to_loss,seconds\n"
+            "small,adamw,1,3.0,,20.085536923187668,,\n");
+  EXPECT_TRUE(rows_of(table)[0]["seconds"].is_null());
+  EXPECT_EQ(render(table, TableFormat::text).find("nan"), std::string::npos);
+}
+
 TEST(Judge, ASweptRateHasTheRateOfAdamWBesideIt) {
   ResultSet set = two_optimizers();
   set.tuned = "";
@@ -192,6 +211,40 @@ TEST(Judge, LossesOfDifferentTokenizersAreNotCompared) {
   EXPECT_TRUE(notes_on(set).empty());
   set.runs[1].config["tokenizer"] = "gpt2:vocab.bpe";
   EXPECT_NE(render(judge(set), TableFormat::text).find("different tokenizers"), std::string::npos);
+}
+
+TEST(Judge, LossesOnDifferentTextAreNotCompared) {
+  const Json config = {{"data", {{"validation", "a.bin"}}}, {"batch", {{"sequence_length", 16}}}};
+  auto notes = [&](const std::function<void(ResultRun&)>& change) {
+    ResultSet set = two_optimizers();
+    for (ResultRun& run : set.runs) run.config.update(config), run.config["run"]["eval_tokens"] = 640;
+    change(set.runs[1]);
+    return notes_on(set);
+  };
+  using Notes = std::vector<std::string>;
+  const std::string before = "the losses are not of the same text and context: the runs differ in ";
+  EXPECT_EQ(notes([](ResultRun&) {}), Notes{});
+  EXPECT_EQ(notes([](ResultRun& run) {
+              run.config["data"]["validation"] = Json::array({"a.bin", "b.bin"});
+            }),
+            Notes{before + "data.validation (a.bin, [\"a.bin\",\"b.bin\"])"});
+  EXPECT_EQ(notes([](ResultRun& run) { run.config["data"]["reading"] = "documents"; }),
+            Notes{before + "data.reading (packed, documents)"});
+  EXPECT_EQ(notes([](ResultRun& run) { run.config["data"]["reading"] = "packed"; }), Notes{});
+  EXPECT_EQ(notes([](ResultRun& run) {
+              run.config["data"]["documents"] = {{"end_token", "first"}};
+            }),
+            Notes{before + "data.documents (none, {\"end_token\":\"first\"})"});
+  EXPECT_EQ(notes([](ResultRun& run) {
+              run.config["batch"]["sequence_length"] = 32;
+              run.config["run"]["eval_tokens"] = 1280;
+            }),
+            Notes{before + "batch.sequence_length (16, 32) and run.eval_tokens (640, 1280)"});
+  EXPECT_EQ(notes([](ResultRun& run) {
+              run.config["run"]["eval_tokens"] = 1280;
+              run.validation.clear();  // a run without an evaluation is compared with none
+            }),
+            Notes{});
 }
 
 TEST(Judge, RunsThatDifferInMoreThanTheirSeedsAreNamed) {

@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "base/error.h"
 #include "report/results.h"
 #include "temporary_folder.h"
 
@@ -17,6 +20,47 @@ TEST(Results, TrainLossIsTheMeanOfTheLastTenth) {
     folder.write("metrics.jsonl", rows);
     EXPECT_EQ(read_run(folder / "").train_loss, expected) << steps;
   }
+}
+
+ResultRun run_with(const std::string& rows) {
+  TemporaryFolder folder;
+  folder.write("config.json", R"({"run": {"steps": 60}})");
+  folder.write("metrics.jsonl", rows);
+  return read_run(folder / "");
+}
+
+// A loss that is not finite is null in metrics.jsonl.
+TEST(Results, ARunDivergesWithItsNewestValidationLoss) {
+  const std::string rows = "{\"step\": 20, \"val_loss\": 5.5}\n{\"step\": 40, \"val_loss\": null}\n";
+  EXPECT_TRUE(run_with(rows).diverged);
+  EXPECT_EQ(run_with(rows).final_loss("val_loss"), std::numeric_limits<double>::infinity());
+  EXPECT_FALSE(run_with(rows + "{\"step\": 60, \"val_loss\": 5.2}\n").diverged);
+}
+
+TEST(Results, NoTokensAreReadBeforeTheFirstStep) {
+  EXPECT_EQ(run_with("{\"step\": 0, \"val_loss\": 5.5}\n").validation.at("val_loss")[0].tokens, 0);
+}
+
+TEST(Results, ARunIsReadOnce) {
+  TemporaryFolder folder;
+  for (const char* name : {"a", "b"}) {
+    std::filesystem::create_directory(folder / name);
+    folder.write(std::string(name) + "/config.json", R"({"run": {"steps": 1}})");
+    folder.write(std::string(name) + "/metrics.jsonl", "{\"step\": 1, \"loss\": 2}\n");
+  }
+  std::filesystem::create_directory_symlink("a", folder / "link");
+  auto error = [&](const std::string& second) {
+    try {
+      read_runs({folder / "a", folder / second}, {});
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(error("b"), "");
+  EXPECT_EQ(error("a"), folder / "a" + std::string(": given twice"));
+  for (const char* other : {"link", "b/../a"})
+    EXPECT_EQ(error(other), folder / other + std::string(": given twice, also as ") + (folder / "a"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -14,6 +15,9 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "run/checkpoint.h"
+#include "run/run_folder.h"
+#include "run/tokenizer_match.h"
+#include "small_run.h"
 
 namespace rowan {
 namespace {
@@ -118,14 +122,49 @@ TEST_F(CheckpointTest, MilestonesAndTheBestStay) {
     return all;
   };
   for (int step = 1; step <= 12; ++step) save(dir_, step);
-  rotate_checkpoints(dir_, 12, {.keep = 2, .keep_every = 5, .best = 7});
+  rotate_checkpoints(dir_, 12, {.keep = 2, .keep_every = 5, .best = {7, 6}});
   EXPECT_EQ(names(), " 12 11 10 7 5");
-  rotate_checkpoints(dir_, 10, {.keep = 1, .keep_every = 0, .best = 5});
+  rotate_checkpoints(dir_, 10, {.keep = 1, .keep_every = 0, .best = {9, 5, 7}});  // step 9 has no checkpoint
   EXPECT_EQ(names(), " 12 11 10 5");
   // These numbers do not fit in an int.
   rotate_checkpoints(dir_, 12, {.keep = int64_t{1} << 31});
   rotate_checkpoints(dir_, 12, {.keep = INT64_MAX});
   EXPECT_EQ(names(), " 12 11 10 5");
+}
+
+// If the update of a multiple is skipped, the checkpoint after it is the milestone.
+TEST_F(CheckpointTest, TheNextCheckpointStandsForAMultipleThatHasNone) {
+  for (int step : {4, 5, 7, 8, 9, 10, 11, 16, 21, 22}) {
+    save(dir_, step);
+    rotate_checkpoints(dir_, step, {.keep = 1, .keep_every = 3});
+  }
+  std::string all;
+  for (const fs::path& checkpoint : list_checkpoints(dir_)) all += fmt::format(" {}", step_of(checkpoint));
+  EXPECT_EQ(all, " 22 21 16 9 7 4");
+}
+
+// A process with 64 file descriptors cannot remove folders that are nested more deeply. This also holds for root.
+TEST_F(CheckpointTest, OldOnesThatCannotBeRemovedStayAndOthersGo) {
+  for (int step : {1, 2, 3, 4}) save(dir_, step);
+  std::string deep;
+  for (int level = 0; level < 100; ++level) deep += "/d";
+  for (const char* name : {"step_00000002", "step_00000003"}) fs::create_directories((dir_ / name).string() + deep);
+  auto warn = [this](const std::string& text) { warnings_.push_back(text); };
+  rlimit before;
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few = {64, before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &few);
+  rotate_checkpoints(dir_, 4, {.keep = 1, .warn = warn});
+  remove_unfinished_checkpoints(dir_, warn);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(list_checkpoints(dir_), std::vector<fs::path>{checkpoint_path(dir_, 4)});
+  const std::string want = "warning: cannot remove old checkpoints: " + (dir_ / "step_0000000").string();
+  ASSERT_EQ(warnings_.size(), 2u);
+  expect_contains(warnings_[0], want + "3.part: Too many open files");
+  expect_contains(warnings_[1], want);
+  remove_unfinished_checkpoints(dir_, warn);
+  EXPECT_EQ(warnings_.size(), 2u);
+  EXPECT_FALSE(fs::exists(dir_ / "step_00000003.part"));
 }
 
 TEST_F(CheckpointTest, OtherFoldersPushNoneOut) {
@@ -157,7 +196,7 @@ TEST_F(CheckpointTest, ARuinedOneIsKeptApartAndPushesNoneOut) {
   EXPECT_FALSE(fs::exists(dir_ / "ruined_00000003")) << "one is enough to look at";
   EXPECT_NO_THROW(verify_checkpoint(dir_ / "ruined_00000004"));
   fs::create_directories(dir_ / "ruined_00000005.part");
-  remove_unfinished_checkpoints(dir_);
+  remove_unfinished_checkpoints(dir_, [](const std::string&) {});
   EXPECT_FALSE(fs::exists(dir_ / "ruined_00000005.part"));
 }
 
@@ -244,12 +283,49 @@ TEST_F(CheckpointTest, KillAtAnyMomentLeavesALoadableOne) {
     expect_whole(*checkpoint);
     EXPECT_TRUE(warnings_.empty()) << warnings_[0];
     int64_t entries = std::distance(fs::directory_iterator(dir_), fs::directory_iterator());
-    remove_unfinished_checkpoints(dir_);
+    remove_unfinished_checkpoints(dir_, [](const std::string&) {});
     int64_t checkpoints = static_cast<int64_t>(list_checkpoints(dir_).size());
     EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), checkpoints);
     interrupted += entries != checkpoints;
   }
   EXPECT_GT(interrupted, 0);
+}
+
+// A run trains and keeps one checkpoint, while another process looks for the newest one.
+TEST_F(CheckpointTest, ARunThatRotatesIsReadAtAnyMoment) {
+  save(dir_, 0, 1, 20000);
+  std::atomic<bool> ends = false;
+  std::thread trains([&] {
+    for (int64_t step = 1; step <= 60; ++step) save(dir_, step, 1, 20000);
+    ends = true;
+  });
+  while (!ends) {
+    std::optional<fs::path> found;
+    EXPECT_EQ(error_of([&] { found = newest(); }), "no error");
+    EXPECT_TRUE(found);
+  }
+  trains.join();
+  EXPECT_TRUE(warnings_.empty()) << warnings_[0];
+}
+
+// While a reader is told that it skips the damaged step 3, the run saves step 4 and removes step 2.
+TEST_F(CheckpointTest, ACheckpointThatVanishesBeforeItIsOpenedIsReplacedByANewerOne) {
+  const Json model = small_llama();
+  write_small_run(dir_, model);
+  const fs::path folder = dir_ / "checkpoints", first = checkpoint_path(folder, 1);
+  for (int64_t step : {2, 3}) fs::copy(first, checkpoint_path(folder, step));
+  flip_byte(checkpoint_path(folder, 3) / "model.safetensors", 1);
+  int notes = 0;
+  const RunFolder run(dir_, "newest", [&](const std::string&) {
+    if (notes++ > 0) return;
+    fs::copy(first, checkpoint_path(folder, 4));
+    fs::remove_all(checkpoint_path(folder, 2));
+  });
+  EXPECT_EQ(run.checkpoint().folder(), checkpoint_path(folder, 4));
+  EXPECT_EQ(notes, 1);
+  fs::remove_all(folder);
+  EXPECT_EQ(tokenizer_of_checkpoint(run.checkpoint()), 0) << "an open checkpoint needs no folder";
+  expect_contains(error_of([&] { RunFolder(dir_, "newest", [](const std::string&) {}); }), "found no checkpoint");
 }
 
 TEST_F(CheckpointTest, FullDiskEndsWithAnErrorAndTheOldCheckpointIntact) {

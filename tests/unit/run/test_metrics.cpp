@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "base/json.h"
+#include "exit_code.h"
 #include "run/metrics.h"
 #include "train/progress.h"
 #include "train/signals.h"
@@ -148,7 +149,7 @@ TEST_F(MetricsTest, HalfARowIsTakenBack) {
   }
   int status = 0;
   ::waitpid(child, &status, 0);
-  EXPECT_EQ(WEXITSTATUS(status), 7);
+  EXPECT_EQ(exit_code(status), 7);
   EXPECT_EQ(content(), whole);
 }
 

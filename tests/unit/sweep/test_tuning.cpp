@@ -15,12 +15,34 @@ namespace {
 
 using State = RunOutcome::State;
 
-SweepConfig sweep_of(std::vector<double> values, double extend, std::vector<int64_t> seeds) {
+// Writes a base config to the test's own folder.
+class SweepFolder : public ::testing::Test {
+ protected:
+  SweepFolder() {
+    write_small_shard(folder_ / "train.bin", 3001);
+    const Json base = {{"model", small_llama()},
+                       {"data", {{"train", folder_ / "train.bin"}, {"validation", folder_ / "train.bin"}}},
+                       {"batch", {{"sequences", 2}, {"sequence_length", 16}}},
+                       {"optimizer", {{"name", "rmnp"}}},
+                       {"run", {{"dir", "elsewhere"}, {"steps", 3}}}};
+    folder_.write("base.json", base.dump(2));
+  }
+
+  TemporaryFolder folder_;
+};
+
+class TunedRuns : public SweepFolder {
+ protected:
+  SweepConfig sweep_of(std::vector<double> values, double extend, std::vector<int64_t> seeds) const;
+};
+
+SweepConfig TunedRuns::sweep_of(std::vector<double> values, double extend, std::vector<int64_t> seeds) const {
   SweepConfig sweep;
+  sweep.dir = folder_ / "out";
   sweep.tuning = Tuning{{"optimizer.lr"}, std::move(values), false, extend, 64};
   sweep.seeds = std::move(seeds);
   sweep.axes = {{"optimizer", {{"rmnp", "", {}}}}};
-  sweep.cells = {{{"rmnp"}, "base.json", {}, 0}};
+  sweep.cells = {{{"rmnp"}, folder_ / "base.json", {}, 0}};
   return sweep;
 }
 
@@ -44,7 +66,7 @@ std::vector<std::string> names(const std::map<std::string, double>& done) {
   return result;
 }
 
-TEST(Tuning, TheGridGrowsWhileTheBestIsAtAnEdgeAndSeedsFollowAtTheBest) {
+TEST_F(TunedRuns, TheGridGrowsWhileTheBestIsAtAnEdgeAndSeedsFollowAtTheBest) {
   using Names = std::vector<std::string>;
   EXPECT_EQ(names(make_all(sweep_of({1, 2, 4}, 2, {7, 8, 9}), 2)),
             (Names{"rmnp_lr1_seed7", "rmnp_lr2_seed7", "rmnp_lr2_seed8", "rmnp_lr2_seed9", "rmnp_lr4_seed7"}));
@@ -55,28 +77,28 @@ TEST(Tuning, TheGridGrowsWhileTheBestIsAtAnEdgeAndSeedsFollowAtTheBest) {
   EXPECT_EQ(names(make_all(sweep_of({1, 2}, 0, {7}), 8)), (Names{"rmnp_lr1", "rmnp_lr2"}));
 }
 
-TEST(Tuning, GrowingEndsAtTheFarthest) {
+TEST_F(TunedRuns, GrowingEndsAtTheFarthest) {
   SweepConfig sweep = sweep_of({1}, 2, {1});
   sweep.tuning->farthest = 4;
   EXPECT_EQ(make_all(sweep, 1e9).size(), 4) << "one value is at both edges: 0.5, 1, 2 and 4";
   EXPECT_EQ(make_all(sweep_of({1, 2}, 2, {1}), 1e9).size(), 8) << "to 128 = 64 x 2";
 }
 
-TEST(Tuning, WhatDivergedIsTheWorst) {
+TEST_F(TunedRuns, WhatDivergedIsTheWorst) {
   const SweepConfig sweep = sweep_of({1, 2}, 2, {1});
   const double infinite = std::numeric_limits<double>::infinity();
   auto outcome = [&](const SweepRun& run) {
     return RunOutcome{State::done, *run.tuned > 1.5 ? infinite : *run.tuned < 0.6 ? 2.0 : 1.0};
   };
-  const std::vector<SweepRun> known = known_runs(sweep, outcome);
+  const std::vector<SweepRun> known = known_runs(sweep, outcome, Cells::all);
   ASSERT_EQ(known.size(), 3);
   EXPECT_EQ(known[0].name, "rmnp_lr0.5");
 }
 
-TEST(Tuning, ACellWithAFailureWaitsAndOthersGoOn) {
+TEST_F(TunedRuns, ACellWithAFailureWaitsAndOthersGoOn) {
   SweepConfig sweep = sweep_of({1, 2}, 2, {1, 2});
   sweep.axes[0].values.push_back({"muon", "", {}});
-  sweep.cells.push_back({{"muon"}, "base.json", {}, 0});
+  sweep.cells.push_back({{"muon"}, folder_ / "base.json", {}, 0});
   auto outcome = [&](const SweepRun& run) {
     if (run.name == "rmnp_lr1_seed1") return RunOutcome{State::failed, 0};
     return run.cell == 0 ? RunOutcome{} : RunOutcome{State::done, *run.tuned};
@@ -86,16 +108,54 @@ TEST(Tuning, ACellWithAFailureWaitsAndOthersGoOn) {
   EXPECT_EQ(open, (std::vector<std::string>{"rmnp_lr2_seed1"})) << "muon is at its farthest";
 }
 
-class SweepFile : public ::testing::Test {
+TEST_F(TunedRuns, AValueThatTheKeyRefusesEndsTheGrid) {
+  using Names = std::vector<std::string>;
+  SweepConfig ratio = sweep_of({0.3, 0.9}, 2, {1, 2});
+  ratio.tuning->paths = {"schedule.min_lr_ratio"};  // at most 1
+  EXPECT_EQ(names(make_all(ratio, 1e9)),
+            (Names{"rmnp_min_lr_ratio0.3_seed1", "rmnp_min_lr_ratio0.9_seed1", "rmnp_min_lr_ratio0.9_seed2"}));
+  ratio.tuning->values = {0.9};  // one value at both edges
+  ratio.seeds = {1};
+  EXPECT_EQ(names(make_all(ratio, 1e9)), (Names{"rmnp_min_lr_ratio0.45", "rmnp_min_lr_ratio0.9"}));
+  SweepConfig integers = sweep_of({5, 10}, 2, {1});
+  integers.tuning->paths = {"batch.sequences"};
+  integers.tuning->farthest = 2;
+  EXPECT_EQ(names(make_all(integers, 1)), (Names{"rmnp_sequences10", "rmnp_sequences5"})) << "2.5 is no integer";
+  EXPECT_EQ(names(make_all(integers, 1e9)), (Names{"rmnp_sequences10", "rmnp_sequences20", "rmnp_sequences5"}));
+}
+
+// Rounded to 6 digits, the next value is the edge itself.
+TEST_F(TunedRuns, AStepThatRoundingUndoesEndsTheGrid) {
+  int calls = 0;
+  auto outcome = [&](const SweepRun&) {
+    if (++calls > 1000) fail("the grid grows for ever");
+    return RunOutcome{State::done, 1};
+  };
+  EXPECT_EQ(known_runs(sweep_of({5}, 1 + 1e-7, {1}), outcome, Cells::all).size(), 1);
+}
+
+TEST_F(TunedRuns, OnlyChosenCellsAreOpen) {
+  SweepConfig sweep = sweep_of({1}, 0, {1});
+  sweep.axes[0].values.push_back({"muon", "", {}});
+  sweep.cells.push_back({{"muon"}, folder_ / "base.json", {}, 0});
+  EXPECT_EQ(first_chosen(sweep), 0);
+  EXPECT_EQ(error_of([&] {
+              choose_cells(sweep, {"muon", "lion"});
+            }),
+            "--only: found 'lion', which no run has as a label");
+  choose_cells(sweep, {"muon"});
+  EXPECT_EQ(first_chosen(sweep), 1);
+  const auto outcome = [](const SweepRun&) { return RunOutcome{}; };
+  const std::vector<SweepRun> open = open_runs(sweep, outcome);
+  ASSERT_EQ(open.size(), 1);
+  EXPECT_EQ(open[0].name, "muon_lr1");
+  EXPECT_EQ(known_runs(sweep, outcome, Cells::chosen).size(), 1);
+  EXPECT_EQ(known_runs(sweep, outcome, Cells::all).size(), 2);
+}
+
+class SweepFile : public SweepFolder {
  protected:
   SweepFile() {
-    write_small_shard(folder_ / "train.bin", 3001);
-    const Json base = {{"model", small_llama()},
-                       {"data", {{"train", folder_ / "train.bin"}, {"validation", folder_ / "train.bin"}}},
-                       {"batch", {{"sequences", 2}, {"sequence_length", 16}}},
-                       {"optimizer", {{"name", "rmnp"}}},
-                       {"run", {{"dir", "elsewhere"}, {"steps", 3}}}};
-    folder_.write("base.json", base.dump(2));
     json_ = {{"base", "base.json"},
              {"dir", folder_ / "out"},
              {"axes", {{"optimizer", {{"rmnp", Json::object()}, {"muon", {{"optimizer", {{"name", "muon"}}}}}}}}}};
@@ -109,7 +169,6 @@ class SweepFile : public ::testing::Test {
   }
   void expect(const std::string& part) { EXPECT_NE(error().find(part), std::string::npos) << error(); }
 
-  TemporaryFolder folder_;
   Json json_;
 };
 
@@ -130,6 +189,34 @@ TEST_F(SweepFile, CellsAreTheProductOfTheAxes) {
   EXPECT_EQ(config.run.seed, 6);
   EXPECT_EQ(config.batch.sequences, 4);
   EXPECT_EQ(config.run.dir, folder_ / "out/muon_steps3_lr0.01_seed6");
+}
+
+TEST_F(SweepFile, AKeyOfIntegersCanBeTuned) {
+  json_["tune"] = {{"path", "run.steps"}, {"values", {2, 4}}};
+  const SweepConfig sweep = load();
+  EXPECT_EQ(config_of(sweep, make_run(sweep, 0, 4, {})).run.steps, 4);
+  json_["tune"]["values"] = {2, 2.5, 4};
+  expect("tune.values: run.steps: found a number (2.5), expected an integer");
+}
+
+TEST_F(SweepFile, FactorsNeedAnOwnValueAboveZero) {
+  json_["set"] = {{"optimizer.weight_decay", 0}};
+  json_["tune"] = {{"path", "optimizer.weight_decay"}, {"factors", {0.5, 1, 2}}, {"extend", 2}};
+  EXPECT_EQ(error(), folder_ / "sweep.json" +
+                         ": the runs of (rmnp): tune.factors: found optimizer.weight_decay 0 in the config, expected a "
+                         "value greater than 0; set it there, or use tune.values");
+}
+
+TEST_F(SweepFile, RunsHaveDifferentNames) {
+  json_["set"] = {{"optimizer.lr", 0.11}};
+  json_["tune"] = {{"path", "optimizer.lr"}, {"factors", {9.99998, 9.99999}}};
+  expect("tune.factors: found optimizer.lr 1.1 twice, rounded to 6 digits");
+  json_["tune"]["factors"] = {1, 2};
+  json_["axes"] = {{"size", {{"a b", {{"optimizer.lr", 1}}}, {"a-b", {{"optimizer.lr", 8}}}}}};
+  expect("found two runs with the folder " + folder_ / "out/a-b_...: (a b) and (a-b)");
+  json_["tune"] = {{"path", "optimizer.lr"}, {"values", {1e-310}}};  // not a normal number
+  json_["axes"].erase("size");
+  EXPECT_EQ(error(), "");
 }
 
 TEST_F(SweepFile, APartOfASectionIsSetAfterTheSection) {
