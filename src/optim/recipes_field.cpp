@@ -203,7 +203,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .source = "Lin et al., KL-Shampoo, arXiv 2509.03378; yorkerlin/KL-Methods kl_opt.py at a02e622",
      .routing = "hidden",
      .rule = "as kl-soap, with u = Q_L (Q_L^T m Q_R / sqrt(e_L e_R^T)) Q_R^T",
-     .deviations = "As kl-soap.",
+     .deviations = "As kl-soap. `init_factor` and 1 / `max_inverse_root`^2 are in units of squared gradients; where "
+                   "these are far below 0.1, a smaller `init_factor` and a larger `max_inverse_root` are better.",
      .settings = R"({"precondition": "kl_shampoo"})",
      .checked = "the authors' kl_opt.py",
      .base = "kl-soap"},
