@@ -209,7 +209,8 @@ double squares_of(const std::vector<float>& values) {
 }
 
 // Rounding to bf16 changes a gradient by less than two thirds of this bound. Its second part is for parameters whose
-// gradient is small compared with the rounding errors of activations, such as a key's bias, whose exact gradient is 0.
+// gradient is small compared with the rounding errors of activations, such as GPT-2's key bias, whose exact gradient is
+// 0.
 void expect_near(const Gradients& narrow, const Gradients& wide) {
   double all = 0;
   for (const auto& [name, values] : wide) all += squares_of(values);
