@@ -32,12 +32,13 @@ std::string in_lower_case(std::string_view text) {
 }  // namespace
 
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
+  const std::string lower = in_lower_case(name);
   std::string best;
   size_t best_distance = std::max<size_t>(name.size() / 2, 1) + 1;
   for (const std::string& candidate : candidates) {
     const size_t longer = std::max(name.size(), candidate.size()), shorter = std::min(name.size(), candidate.size());
     if (longer - shorter >= best_distance) continue;  // the distance is at least the difference in length
-    size_t distance = edit_distance(in_lower_case(name), in_lower_case(candidate));
+    size_t distance = edit_distance(lower, in_lower_case(candidate));
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <utility>
 
 #include "base/error.h"
-#include "data/overlap.h"
 
 namespace rowan {
 namespace {
@@ -54,17 +52,6 @@ std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths) {
     sizes.push_back(size);
   }
   return sizes;
-}
-
-void check_given_once(const std::vector<std::string>& paths) {
-  std::map<FileIdentity, std::string> seen;
-  bool standard_input = false;
-  for (const std::string& path : paths) {
-    if (path == "-" && std::exchange(standard_input, true)) fail("-: given twice");
-    if (std::error_code absent; !std::filesystem::exists(path, absent)) continue;
-    if (const auto [at, fresh] = seen.emplace(identity_of(path), path); !fresh)
-      fail("{}: given twice{}", path, at->second == path ? "" : ", also as " + at->second);
-  }
 }
 
 bool has_text_name(const std::string& path) { return kind_of(path) != TextKind::unknown; }

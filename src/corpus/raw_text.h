@@ -58,9 +58,6 @@ constexpr size_t longest_record = size_t{1} << 30;
 // The uncompressed size of each file in bytes. Compressed files are decompressed to count their bytes.
 std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths);
 
-// Throws Error if a file is given twice, under one name or two. "-" is a file, too.
-void check_given_once(const std::vector<std::string>& paths);
-
 // Whether TextFormat::by_name recognizes this file name.
 bool has_text_name(const std::string& path);
 

@@ -13,6 +13,7 @@
 
 #include "base/console.h"
 #include "base/error.h"
+#include "base/file_identity.h"
 #include "base/file_kind.h"
 #include "base/files.h"
 #include "base/folder_lock.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/file_identity.h"
 #include "corpus/json_line.h"
 #include "tokenizer/utf8.h"
 

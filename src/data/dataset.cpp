@@ -5,7 +5,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "data/overlap.h"
+#include "base/file_identity.h"
 
 namespace rowan {
 namespace {
@@ -24,7 +24,7 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
   std::set<FileIdentity> seen;
   for (const std::string& pattern : files)
     for (const std::filesystem::path& path : expand_glob(pattern)) {
-      if (!seen.insert(identity_of(path)).second) fail("{}: given twice in one list of shards", path.string());
+      if (!seen.insert(file_identity(path)).second) fail("{}: given twice in one list of shards", path.string());
       const Shard& shard = shards_.emplace_back(path, options);
       const Shard& first = shards_.front();
       const std::string name = path.string();

@@ -1,18 +1,10 @@
 #include "data/overlap.h"
 
-#include <sys/stat.h>
-
 #include <map>
 
-#include "base/error.h"
+#include "base/file_identity.h"
 
 namespace rowan {
-
-FileIdentity identity_of(const std::filesystem::path& path) {
-  struct stat info;
-  if (::stat(path.c_str(), &info) != 0) fail("{}: the file no longer exists", path.string());
-  return {info.st_dev, info.st_ino};
-}
 
 std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const Dataset* validation) {
   std::vector<std::pair<std::string, const Dataset*>> sets;
@@ -25,7 +17,7 @@ std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const 
   std::map<std::pair<size_t, size_t>, std::pair<std::string, int64_t>> shared;
   for (size_t set = 0; set < sets.size(); ++set)
     for (const Shard& shard : sets[set].second->shards()) {
-      const auto [there, fresh] = first_set.emplace(identity_of(shard.path()), set);
+      const auto [there, fresh] = first_set.emplace(file_identity(shard.path()), set);
       if (fresh) continue;
       auto& [name, count] = shared[{there->second, set}];
       if (count++ == 0) name = shard.path().string();

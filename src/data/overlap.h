@@ -1,19 +1,12 @@
-// Identifies files independently of their names, and finds the shards that several data sets share.
+// Finds the shards that several data sets share.
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "data/dataset.h"
 
 namespace rowan {
-
-// Device and inode number.
-using FileIdentity = std::pair<uint64_t, uint64_t>;
-FileIdentity identity_of(const std::filesystem::path& path);
 
 // The data sets are the corpora of a mixture and the validation data (`validation` may be null). Returns one line for
 // each pair of data sets that share shards, naming the first shared shard. A shard in three data sets counts only for

@@ -8,9 +8,9 @@
 
 #include "base/console.h"
 #include "base/error.h"
+#include "base/file_identity.h"
 #include "base/files.h"
 #include "base/json_path.h"
-#include "data/overlap.h"
 #include "optim/config.h"
 #include "report/targets.h"
 #include "run/metrics.h"
@@ -180,11 +180,8 @@ ResultSet read_sweep(const fs::path& dir) {
 ResultSet read_runs(const std::vector<std::string>& folders, const std::vector<std::string>& by) {
   ResultSet set;
   set.axes = by;
-  std::map<FileIdentity, std::string> named;
+  check_given_once(folders);
   for (const std::string& folder : folders) {
-    if (std::error_code absent; fs::exists(folder, absent))
-      if (const auto [at, fresh] = named.emplace(identity_of(fs::path(folder)), folder); !fresh)
-        fail("{}: given twice{}", folder, at->second == folder ? "" : ", also as " + at->second);
     ResultRun& run = set.runs.emplace_back(read_run(folder));
     for (const std::string& path : by) run.labels.push_back(text_at(run.config, path));
   }

@@ -65,11 +65,13 @@ fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
                               const std::function<void(const std::string&)>& warn) {
   fs::path path = init;
   // `init` may have the form RUN@best or RUN@400.
-  if (const size_t at = init.rfind('@'); at != std::string::npos && !fs::exists(path)) try {
+  if (const size_t at = init.rfind('@'); at != std::string::npos && !fs::exists(path)) {
+    try {
       path = find_checkpoint(init.substr(0, at), init.substr(at + 1), warn).checkpoint;
     } catch (const Error& error) {
       fail("init: {}", error.what());
     }
+  }
   if (!fs::exists(path)) fail("init: {}: no such file or folder", init);
   if (!fs::is_directory(path)) {
     if (!init.ends_with(".safetensors") && !init.ends_with(".safetensors.index.json"))

@@ -67,14 +67,20 @@ def test_stopped(folder):
     assert sent(folder) == [1, 2, 3], "no process trains the run"
 
 
+def following(folder, wait):
+    """A process that follows the run and has sent all steps but the last."""
+    process = command(folder, "--follow", "--wait", wait)
+    while sent(folder) != [1, 2]:
+        assert process.poll() is None
+        time.sleep(0.05)
+    return process
+
+
 def test_follow(folder):
     """run.patience or run.max_seconds ends a run before its last step."""
     run = make_run(folder, ROWS)
     (run / "lock").touch()
-    process = command(folder, "--follow", "--wait", "0")
-    while sent(folder) != [1, 2]:
-        assert process.poll() is None
-        time.sleep(0.05)
+    process = following(folder, "0")
     with (run / "metrics.jsonl").open("a") as metrics:
         metrics.write('{"step": 3, "val_loss": 1.5}\n')
     (run / "lock").unlink()
@@ -85,10 +91,7 @@ def test_follow(folder):
 def test_restart(folder):
     """A run without an owner may be restarted within the time of --wait."""
     run = make_run(folder, ROWS)
-    process = command(folder, "--follow", "--wait", "1000")
-    while sent(folder) != [1, 2]:
-        assert process.poll() is None
-        time.sleep(0.05)
+    process = following(folder, "1000")
     with (run / "metrics.jsonl").open("a") as metrics:
         metrics.write('{"step": 9, "loss": 0.5}\n{"step": 9, "val_loss": 0.5}\n')
     assert process.wait() == 0, "the last step ends the run"

@@ -1,0 +1,29 @@
+#include "base/file_identity.h"
+
+#include <sys/stat.h>
+
+#include <map>
+#include <set>
+
+#include "base/error.h"
+
+namespace rowan {
+
+FileIdentity file_identity(const std::filesystem::path& path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0) fail("{}: the file no longer exists", path.string());
+  return {info.st_dev, info.st_ino};
+}
+
+void check_given_once(const std::vector<std::string>& paths) {
+  std::set<std::string> names;
+  std::map<FileIdentity, std::string> seen;
+  for (const std::string& path : paths) {
+    if (!names.insert(path).second) fail("{}: given twice", path);
+    if (std::error_code absent; !std::filesystem::exists(path, absent)) continue;
+    if (const auto [at, fresh] = seen.emplace(file_identity(path), path); !fresh)
+      fail("{}: given twice, also as {}", path, at->second);
+  }
+}
+
+}  // namespace rowan

@@ -1,0 +1,20 @@
+// Identifies files and folders independently of their names.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace rowan {
+
+// Device and inode number.
+using FileIdentity = std::pair<uint64_t, uint64_t>;
+// Throws Error if there is no such file.
+FileIdentity file_identity(const std::filesystem::path& path);
+
+// Throws Error if a file or folder is given twice, under one name or two.
+void check_given_once(const std::vector<std::string>& paths);
+
+}  // namespace rowan
