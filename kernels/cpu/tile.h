@@ -41,16 +41,31 @@ inline Vector load_vector(const bf16* from) {
   return reinterpret_cast<Vector>(__builtin_convertvector(bits, Wide) << 16);
 }
 
-// The largest lane of x. Compares four lanes at a time, because a chain of one comparison per lane would be slower.
-inline float largest_lane(const Vector& x) {
-  typedef float Four __attribute__((vector_size(16)));
-  Four parts[lanes / 4];
+// The larger values of a and b. largest_four compares four lanes at a time, because a chain of one comparison per lane
+// would be slower.
+typedef float FourLanes __attribute__((vector_size(16)));
+inline FourLanes larger(FourLanes a, FourLanes b) { return a > b ? a : b; }
+inline FourLanes largest_four(const Vector& x) {
+  FourLanes parts[lanes / 4];
   std::memcpy(parts, &x, sizeof x);
-  Four most = parts[0];
+  FourLanes most = parts[0];
 #pragma GCC unroll 4
-  for (int64_t i = 1; i < lanes / 4; ++i) most = parts[i] > most ? parts[i] : most;
+  for (int64_t i = 1; i < lanes / 4; ++i) most = larger(parts[i], most);
+  return most;
+}
+inline float largest_lane(const Vector& x) {
+  const FourLanes most = largest_four(x);
   const float a = most[0] > most[1] ? most[0] : most[1], b = most[2] > most[3] ? most[2] : most[3];
   return a > b ? a : b;
+}
+// to[i] = the largest lane of x[i], for i < 4.
+inline void largest_lanes(float* to, const Vector* x) {
+  const FourLanes a = largest_four(x[0]), b = largest_four(x[1]), c = largest_four(x[2]), d = largest_four(x[3]);
+  const FourLanes ab = larger(__builtin_shufflevector(a, b, 0, 4, 1, 5), __builtin_shufflevector(a, b, 2, 6, 3, 7));
+  const FourLanes cd = larger(__builtin_shufflevector(c, d, 0, 4, 1, 5), __builtin_shufflevector(c, d, 2, 6, 3, 7));
+  const FourLanes most =
+      larger(__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+  std::memcpy(to, &most, sizeof most);
 }
 
 constexpr int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
