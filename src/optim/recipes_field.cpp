@@ -23,10 +23,10 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "x = x / (sqrt(v) + 1e-10), with the norm it had\na = lr sqrt(max(1, out / in))\n"
              "w = w - a x - a wd w [x w >= 0]",
      .deviations = "Momentum goes from 0.85 to 0.97 over 400 steps, and to 0.9 while the rate falls. Weight decay "
-                   "follows a cosine to 0. The rate of its runs is constant after 40 steps and falls over the last "
-                   "0.65 of the steps (schedule wsd). Its rates are for a width of 768 and its own batch. Betas and "
-                   "decay of its AdamW differ by parameter there; here they are those of the head. A group gives the "
-                   "embedding its own: "
+                   "follows a cosine to 0. The rate of its runs is constant after 40 steps and falls to 0.05 of it "
+                   "over the last 0.65 of the steps (schedule wsd, min_lr_ratio 0.05). Its rates are for a width of "
+                   "768 and its own batch. Betas and decay of its AdamW differ by parameter there; here they are those "
+                   "of the head. A group gives the embedding its own: "
                    "{\"roles\": [\"embedding\"], \"name\": \"adamw\", \"lr\": 0.3, \"betas\": [0.8, 0.995], "
                    "\"weight_decay\": 0.001}. Its learned scalars (rates 0.005 and 0.5) are not in Rowan's models.",
      .settings = R"({"lr": 0.02, "weight_decay": 0.28, "decay_course": "cosine", "momentum": {"from": 0.85, "to": 0.97,
@@ -262,8 +262,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "everything",
      .rule = "m = b1 m + (1 - b1) g\ns = b3 s + (1 - b3) g\nv = b2 v + (1 - b2) g^2\n"
              "w = (1 - lr wd) w - lr (m / (1 - b1^t) + alpha s) / (sqrt(v / (1 - b2^t)) + eps)",
-     .deviations = "In the README, b3 and alpha warm up over the whole run (slow_beta_warmup, slow_alpha_warmup, in "
-                   "steps).",
+     .deviations = "The settings are those of the README's example, with its weight decay of 0.1; the class has alpha "
+                   "2 and no decay. In the README, b3 and alpha warm up over the whole run (slow_beta_warmup, "
+                   "slow_alpha_warmup, in steps).",
      .settings = R"({"lr": 1e-3, "weight_decay": 0.1, "momentum": 0.9, "nesterov": false, "bias_correction": true,
          "slow_beta": 0.9999, "slow_alpha": 8, "adapt": "gradient_moment", "beta2": 0.999, "adapt_eps": 1e-8})",
      .checked = "the authors' ademamix.py"},
@@ -273,8 +274,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .rule = "mu_t = b1 (1 - 0.96^(t psi) / 2)\nm = b1 m + (1 - b1) g\nv = b2 v + (1 - b2) g^2\n"
              "u = mu_(t+1) m / (1 - mu_1 ... mu_(t+1)) + (1 - mu_t) g / (1 - mu_1 ... mu_t)\n"
              "w = (1 - lr wd) w - lr u / (sqrt(v / (1 - b2^t)) + eps)",
-     .deviations = "The rule and defaults of torch. Other programs use this name for Nesterov's Adam without the "
-                   "schedule of mu.",
+     .deviations = "The rule and defaults of torch, except for weight decay, which is 0 there. Other programs use this "
+                   "name for Nesterov's Adam without the schedule of mu.",
      .settings = R"({"lr": 2e-3, "weight_decay": 0.1, "form": "nadam", "momentum": 0.9, "momentum_decay": 0.004,
          "adapt": "gradient_moment", "beta2": 0.999, "adapt_eps": 1e-8})",
      .checked = "torch.optim.NAdam"},
@@ -314,8 +315,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "hidden",
      .rule = "as muon-h",
      .deviations = "Every eps is divided as in track3-muon. The matrices' rate falls over the whole run, AdamW's over "
-                   "its last 0.85 (a schedule of groups). The initial weights are PyTorch's, times 1.25 (o), 3 and 1.5 "
-                   "(MLP).",
+                   "its last 0.85 (a schedule of groups). The initial weights, those of the head too, are normal with "
+                   "standard deviation sqrt(0.33 / in), times 1.25 (o), 3 and 1.5 (MLP); all biases are 0. "
+                   "models/track3_162m_hyperball.json starts as entries 4, 5, 8 and 27 do, not as this one.",
      .settings = R"({"ns_eps": 1.9073486328125e-13})",
      .adamw = R"({"lr": 0.0064, "embedding_lr": 0.91, "vector_lr": 0.0195, "weight_decay": 0.001, "eps":
          1.9073486328125e-16})",
@@ -347,9 +349,10 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "hidden",
      .rule = "the first gradient's basis; u as soap, without bias corrections, factors before the step, the basis "
              "after it\nr = ||w||_F\nw = w - lr r u / ||u||_F\nw = r w / ||w||_F",
-     .deviations = "Every eps is divided as in track3-muon. AdamW's rates fall over the last 0.4 of the run there (a "
-                   "schedule of groups). Entry 19, KL-SOAP "
-                   "with this step, is left out, because its initial values fit only the scale of its own gradients.",
+     .deviations = "Every eps is divided as in track3-muon. The matrices' rate there is lr (1 - s / 3200)^1.25 at step "
+                   "s of 3125; no schedule here has this shape. AdamW's rates fall over the last 0.4 of the run there "
+                   "(a schedule of groups). Entry 19, KL-SOAP with this step, is left out, because its initial values "
+                   "fit only the scale of its own gradients.",
      .settings = R"({"lr": 0.018, "weight_decay": 0, "beta2": 0.9, "precondition_order": "around",
          "precondition_frequency": 1, "precondition_eps": 1.9073486328125e-14, "correct_bias": false,
          "decay_last": false, "retract": "frobenius"})",
@@ -362,7 +365,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "hidden",
      .rule = "as shampoo",
      .deviations = "Every eps is divided as in track3-muon. No dimension there is short enough to be merged. The "
-                   "schedule is that of track3-muon.",
+                   "schedule is that of track3-muon, over 4150 steps.",
      .settings = R"({"precondition_eps": 3.637978807091713e-24, "graft_eps": 1.9073486328125e-16})",
      .adamw = track3_adamw,
      .checked = "Meta's DistributedShampoo",

@@ -1,4 +1,4 @@
-// Runs the get.sh scripts of four corpora in data/ on real samples, without a network.
+// Runs the get.sh scripts of five corpora in data/ on real samples, without a network.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -55,7 +55,7 @@ TEST(Recipes, FineWebFromRealParquet) {
   if (std::system((std::string(python ? python : "python3") + " -c 'import pyarrow' 2>/dev/null").c_str()) != 0)
     GTEST_SKIP() << "needs a Python with pyarrow (PYTHON names it)";
   TemporaryFolder folder;
-  for (const char* name : {"fineweb", "fineweb_edu", "openwebtext"}) {
+  for (const char* name : {"fineweb", "fineweb_100b", "fineweb_edu", "openwebtext"}) {
     std::string out = folder / name;
     ASSERT_EQ(
         run_recipe(name, "--raw " + samples.string() + " --out " + out + " --tokenizer bytes --validation every:10"), 0)
