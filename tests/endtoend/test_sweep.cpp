@@ -363,6 +363,8 @@ TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
                  "unknown key 'lrr'");
   expect_mistake("sweep " + file().string() + " --set tune.values=[]",
                  "found an empty list, expected at least one value");
+  for (const char* missing : {"tokenizer=gpt2:absent", "data.hellaswag=absent", "init=absent", "init=absent@best"})
+    expect_mistake("sweep " + file().string() + " --set set." + missing, "): absent: no such file");
   expect_mistake("sweep " + file().string() + " --set set.run.patience=2", "): run.patience: found 2, expected 0");
   for (const char* seed : {"18446744073709551615", "-1", "1.5", "1e+300", "\\\"1\\\""})
     expect_mistake("sweep " + file().string() + " --set seeds=[1," + seed + "]",
