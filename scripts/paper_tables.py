@@ -8,6 +8,7 @@ marker lines.
 Some papers divide a sum over n batches by n + 1. Such a value is shown as printed. The next row shows the sum divided
 by n. Uses only the standard library.
 """
+import argparse
 import json
 import math
 import pathlib
@@ -95,6 +96,9 @@ def tables(targets, elsewhere):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only compare, and fail if a README differs")
+    options = parser.parse_args()
     bad = 0
     for file in sorted(FOLDER.glob("*/targets.json")):
         content = json.loads(file.read_text())
@@ -110,7 +114,7 @@ def main():
         new = f"{before}{BEGIN}\n{tables(targets, elsewhere)}{END}{after}"
         if new == text:
             continue
-        if "--check" in sys.argv[1:]:
+        if options.check:
             print(f"paper_tables: {readme}: differs from targets.json; run scripts/paper_tables.py", file=sys.stderr)
             bad = 1
         else:

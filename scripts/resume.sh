@@ -16,7 +16,10 @@
 #   any other           at the fifth failure in a row; a failure after an hour or more starts a new count
 set -um  # -m: the command gets its own process group, so a terminal's Ctrl-C reaches only this script
 
-[ $# -ge 1 ] || { echo "usage: scripts/resume.sh COMMAND..." >&2; exit 2; }
+case "${1:-}" in
+  -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+  "" | -*) echo "resume.sh: found '${1:-}', expected a command: scripts/resume.sh COMMAND..." >&2; exit 2 ;;
+esac
 asked=0 child=
 pass_on() {
   if [ -n "$child" ]; then

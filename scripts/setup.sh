@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Installs the packages that Rowan uses on Debian or Ubuntu, with sudo if not root. Prints nothing if all are installed.
-# `setup.sh test` also installs what the tests need, `setup.sh ci` what .ci/run needs, and `setup.sh arm64` what
-# scripts/check_arm64.sh needs.
+#
+#   scripts/setup.sh          what the program needs
+#   scripts/setup.sh test     also what the tests need
+#   scripts/setup.sh ci       also what .ci/run and scripts/lint.sh --strict need, such as clang-format 14
+#   scripts/setup.sh arm64    also what scripts/check_arm64.sh needs
 #
 # On other systems the script prints a hint, exits with 0 and lets CMake decide. The exit code is 2 if a package is
 # missing that CMake or the tests need, and cannot be installed. A missing optional package is no failure.
@@ -11,10 +14,17 @@ set -euo pipefail
 needed=(g++ cmake make pkg-config nlohmann-json3-dev libpcre2-dev libcli11-dev libfmt-dev libzstd-dev zlib1g-dev)
 optional=(ninja-build ccache git python3 curl ca-certificates libdnnl-dev libopenmpi-dev openmpi-bin
   libsentencepiece-dev)
-case "${1:-}" in
-  test) needed+=(libgtest-dev python3) ;;
-  arm64) needed+=(libgtest-dev g++-aarch64-linux-gnu qemu-user ninja-build) ;;
-  ci) needed+=(libgtest-dev python3 clang libomp-dev clang-format-14) optional+=(clang-tidy) ;;
+case "$#${1:-}" in
+  1-h | 1--help)
+    while IFS= read -r line && [ "$line" != "set -euo pipefail" ]; do
+      [[ $line == "#!"* ]] || { line=${line#"#"}; echo "${line# }"; }
+    done <"$0"
+    exit 0 ;;
+  0) ;;
+  1test) needed+=(libgtest-dev python3) ;;
+  1arm64) needed+=(libgtest-dev g++-aarch64-linux-gnu qemu-user ninja-build) ;;
+  1ci) needed+=(libgtest-dev python3 clang libomp-dev clang-format-14) optional+=(clang-tidy) ;;
+  *) echo "setup: found '$*', expected nothing, test, ci or arm64; --help explains them" >&2; exit 2 ;;
 esac
 say() { echo "setup: $*" >&2; }
 

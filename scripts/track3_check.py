@@ -19,11 +19,6 @@ import subprocess
 import sys
 import tempfile
 
-try:
-    import torch
-except ImportError:
-    sys.exit("track3_check: needs torch (pip install torch, or Debian's python3-torch)")
-
 SEQUENCE, SEQUENCES, VOCABULARY = 64, 8, 256
 PUBLISHED_TARGETS = 512 * 1024
 # Settings from the logs of the entries. rule, lr, decay: optimizer, learning rate and weight decay of the blocks'
@@ -242,13 +237,18 @@ def rowan_losses(rowan, weights, c, tokens, steps, published, warms_up, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--entry", default="muon", choices=ENTRIES)
     parser.add_argument("--rowan", default="build/rowan")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--text", default=__file__, help="what the models read, byte by byte, over and over")
     options = parser.parse_args()
+    global torch  # imported after --help
+    try:
+        import torch
+    except ImportError:
+        sys.exit("track3_check: needs torch (pip install torch, or Debian's python3-torch)")
     text = pathlib.Path(options.text).read_bytes()
     wanted = options.steps * SEQUENCE * SEQUENCES + 1
     tokens = list((text * (wanted // len(text) + 1))[:wanted])

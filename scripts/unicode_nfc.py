@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes src/tokenizer/nfc_tables.inc, the character data for normalization form C (Unicode Standard Annex 15), from
 Python's Unicode data. Also prints the checksum that tests/unit/tokenizer/test_nfc.cpp expects."""
+import argparse
 import pathlib
 import unicodedata
 
@@ -34,6 +35,7 @@ def ranges(values):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__).parse_args()
     singles, pairs = [], []
     for code in CODES:
         mapping = unicodedata.decomposition(chr(code))

@@ -15,17 +15,12 @@ import sys
 import time
 import uuid
 
-try:
-    import wandb
-except ImportError:
-    sys.exit("wandb_sync: needs the package wandb (pip install wandb)")
-
 POLL_SECONDS = 5
 STALE_SECONDS = 60  # src/base/folder_lock.h: an owner without a heartbeat for this time counts as dead
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN")
     parser.add_argument("--project", default="rowan")
     parser.add_argument("--follow", action="store_true")
@@ -119,6 +114,11 @@ def send(run, args):
 
 def main():
     args = arguments()
+    global wandb  # imported after --help
+    try:
+        import wandb
+    except ImportError:
+        sys.exit("wandb_sync: needs the package wandb (pip install wandb)")
     open_runs = [Run(folder) for folder in args.runs]
     while open_runs:
         open_runs = [run for run in open_runs if not send(run, args)]

@@ -84,27 +84,55 @@ Table table_of_runs(const ResultSet& set) {
   return table;
 }
 
-ResultSet read(const CompareOptions& options) {
+// Whether a table of groups is printed, in which each run is a group of its own if neither a sweep nor --by makes
+// groups.
+bool asks_for_groups(const CompareOptions& options) {
+  return !options.against.empty() || !options.targets.empty() || options.loss > 0;
+}
+
+// Throws Error if the targets belong to other configs than those of the runs.
+void check_targets(const ResultSet& set, const std::string& file) {
+  if (set.runs.empty()) return;
+  for (const ResultRun& run : set.runs)
+    for (const Json& target : set.targets)
+      if (is_config_of(target, run.config_file)) return;
+  const std::string& first = set.runs.front().config_file;
+  fail(
+      "--targets {}: found results of other configs only, expected those of a given run, such as {}; the key \"file\" "
+      "of its starts.jsonl names the config of a run",
+      file, first.empty() ? set.runs.front().name + ", whose starts name no config" : first);
+}
+
+ResultSet read(const CompareOptions& options, bool in_groups) {
   const bool sweep = options.runs.size() == 1 && is_sweep(options.runs[0]);
   if (sweep && !options.by.empty())
     fail("--by: found the sweep {}, which is grouped by its axes; leave --by out", options.runs[0]);
   ResultSet set = sweep ? read_sweep(options.runs[0]) : read_runs(options.runs, listed(options.by));
+  if (!sweep && set.axes.empty() && in_groups) {
+    set.axes = {"run"};
+    for (ResultRun& run : set.runs) run.labels = {run.name};
+  }
   if (!options.metric.empty()) set.metric = options.metric;
   if (!options.against.empty()) {
     const bool found = std::any_of(set.runs.begin(), set.runs.end(), [&](const ResultRun& run) {
       return std::find(run.labels.begin(), run.labels.end(), options.against) != run.labels.end();
     });
-    if (!found) fail("--against: found '{}', expected the label of a group", options.against);
+    if (!found)
+      fail("--against: found '{}', expected the label of a group, or a run if there are no groups", options.against);
     set.against = options.against;
   }
   if (options.loss > 0) set.loss = options.loss;
-  if (!options.targets.empty()) set.targets = load_targets(options.targets);
+  if (!options.targets.empty()) {
+    set.targets = load_targets(options.targets);
+    check_targets(set, options.targets);
+  }
   return set;
 }
 
 void compare(const CompareOptions& options) {
-  const ResultSet set = read(options);
-  const Table table = set.axes.empty() ? table_of_runs(set) : judge(set, options.times);
+  const bool in_groups = asks_for_groups(options);
+  const ResultSet set = read(options, in_groups);
+  const Table table = set.axes.empty() && !in_groups ? table_of_runs(set) : judge(set, options.times);
   if (options.format.empty()) return fmt::print("{}", render_for(table, terminal_columns(stdout)));
   const std::vector<std::string> formats = table_formats();
   const auto format =
@@ -117,11 +145,13 @@ void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& op
   command.add("--by", options->by, "config paths to group runs by, such as optimizer.name,run.steps")
       .type_name("PATH,...");
   command.add("--metric", options->metric).one_of(loss_metrics());
-  command.add("--against", options->against, "label of a group; also prints the differences from it, seed by seed")
+  command.add("--against", options->against, "a group or run; also print the differences from it, seed by seed")
       .type_name("LABEL");
-  command.add("--loss", options->loss, "also print the tokens that each group needs to reach this loss")
+  command.add("--loss", options->loss, "also print the tokens that each group or run needs to reach this loss")
       .range(0.0, 1e6);
-  command.add("--targets", options->targets, "published results, such as configs/papers/nora/targets.json")
+  command
+      .add("--targets", options->targets,
+           "published results of the runs' configs, such as configs/papers/nora/targets.json")
       .type_name("FILE");
 }
 
@@ -149,10 +179,11 @@ void add_report(CommandLine& command) {
   command.add("--out", options->out, "HTML file to write").show_default();
   command.set_action([options] {
     check_replaced(options->out, "<!DOCTYPE html>", "a page");
-    ResultSet set = read(*options);
-    if (set.axes.empty())  // each run is a group of its own
+    ResultSet set = read(*options, true);
+    if (set.axes.empty()) {  // a sweep without axes
       for (ResultRun& run : set.runs) run.labels = {run.name};
-    if (set.axes.empty()) set.axes = {"run"};
+      set.axes = {"run"};
+    }
     write_file_atomically(options->out, html_report(set, title_of(options->runs)));
     tell("rowan: wrote {}\n", options->out);
   });

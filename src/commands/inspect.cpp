@@ -164,6 +164,7 @@ std::string kind_of(const Json& json) {
   if (has("axes") || has("base")) return "sweep; rowan sweep reads it, and its --list shows the runs";
   if (has("model") && has("optimizer")) return "config of a run; rowan train and rowan plan read it";
   if (has("model_type")) return "model; the config of a run names it as \"model\"";
+  if (has("targets")) return "published results; rowan compare --targets and sweeps read them";
   return fmt::format("JSON with {} entries at the top", json.size());
 }
 

@@ -62,7 +62,12 @@ void visit(Rope& rope, Section& keys) {
                {"low_freq_factor", rope.low_factor},
                {"high_freq_factor", rope.high_factor},
                {"original_max_position_embeddings", static_cast<int64_t>(rope.original)}};
-  keys.other({.name = "rope_scaling", .help = "null or an object with `rope_type` `llama3`", .absent = "none"},
+  keys.other({.name = "rope_scaling",
+              .help = "null, or `{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, "
+                      "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 8192}`: frequencies are "
+                      "divided by `factor` if they turn fewer than `low_freq_factor` times in the original positions, "
+                      "kept above `high_freq_factor`, and interpolated between",
+              .absent = "none"},
              scaling);
   keys.other(
       {.name = "rope_parameters", .help = "`rope_theta` and scaling in one object, as transformers 5 writes them"}, {});

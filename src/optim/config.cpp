@@ -169,13 +169,15 @@ void visit(OptimizerConfig& config, Section& keys) {
        .help =
            "AdamW for the other parameters: `lr`, or `lr_ratio` that ties it to the recipe's `lr`; `embedding_lr` and "
            "`vector_lr` where they differ from it; `weight_decay`, `vector_weight_decay`, `betas`, `eps`, "
-           "`corrected_eps`, `corrected_decay`",
+           "`corrected_eps`, `corrected_decay`, `decay`, `decay_rate`, `decay_course`, `width_scale`, `width_base`",
        .absent = "the recipe's"},
       {});
   keys.other(
       {.name = "groups",
-       .help = "a list of `{\"roles\": [...], \"names\": [\"*.q_proj.*\"], \"name\": RECIPE, ...}`: the first entry "
-               "that matches a parameter updates it, whatever the `routing`; an entry may have its own `schedule`",
+       .help =
+           "a list of `{\"roles\": [...], \"names\": [\"*.q_proj.*\"], \"name\": RECIPE, ...}`: the first entry "
+           "that matches a parameter updates it, whatever the `routing`; an entry takes the switches of its recipe, "
+           "and may have a `variant` and a `schedule` of its own",
        .absent = "none"},
       {});
   RoundingMode rounding = config.stochastic ? RoundingMode::stochastic : RoundingMode::nearest;

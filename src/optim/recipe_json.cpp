@@ -30,12 +30,17 @@ void adamw_switches(Recipe& r, Switches& s) {
   if (r.adamw) s.set("mars_gamma", r.mars_gamma, Switches::tiny, 1);
 }
 
-void visit_switches(Recipe& r, Switches& s) {
+// The switches that every recipe has, with or without stages.
+void common_switches(Recipe& r, Switches& s) {
   s.number("lr", r.lr, 0, 1e6);
   s.number("weight_decay", r.weight_decay, 0, 1e6);
   s.choice("decay_course", r.decay_course);
   s.set("width_scale", r.width_scale, -2, 2);
   s.when(r.width_scale != 0, "width_scale is off", [&] { s.number("width_base", r.width_base, 1, 1e9); });
+}
+
+void visit_switches(Recipe& r, Switches& s) {
+  common_switches(r, s);
   s.when(r.adamw, "it belongs to AdamW; set it in \"adamw\"", [&] { adamw_switches(r, s); });
   if (r.adamw) return decay_switches(r, s);
   for (const Stage* stage : stages)
@@ -229,8 +234,9 @@ class Lines : public Switches {
                                        : fmt::format("{} to {}", min, max));
   }
   void set(const char* key, double&, double min, double max) override {
-    line(key, fmt::format("{}; null: off", max > 1e5 ? min == tiny ? "more than 0" : fmt::format("{} or more", min)
-                                                     : fmt::format("more than 0, at most {}", max)));
+    line(key, fmt::format("{}; null: off", min < 0     ? fmt::format("{} to {}", min, max)
+                                           : max > 1e5 ? min == tiny ? "more than 0" : fmt::format("{} or more", min)
+                                                       : fmt::format("more than 0, at most {}", max)));
   }
   void set(const char* key, int64_t&, int64_t min, int64_t) override {
     line(key, fmt::format("{} or more; null: off", min));
@@ -261,6 +267,8 @@ class Lines : public Switches {
 std::string describe_switches() {
   Lines lines;
   Recipe recipe;
+  lines.text = "all\n";
+  common_switches(recipe, lines);
   for (const Stage* stage : stages) {
     if (!stage->switches) continue;
     lines.text += fmt::format("{}\n", stage->name);

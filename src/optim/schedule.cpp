@@ -1,5 +1,7 @@
 #include "optim/schedule.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -30,6 +32,23 @@ void set_decay(Schedule& schedule, int64_t asked) {
   const int64_t left = schedule.steps - schedule.warmup_steps;
   schedule.decay_steps = std::min(asked, left);
   if (asked > left) schedule.asked_decay_steps = asked;
+}
+
+// Throws Error for a key that only other shapes have. Usually the config has it, and --set schedule.name changed the
+// shape.
+void check_shape(const JsonObject& object, const Schedule& schedule) {
+  using Shape = Schedule::Shape;
+  const bool falls = schedule.shape == Shape::cosine || schedule.shape == Shape::linear;
+  for (const auto& [key, has] : {std::pair{"min_lr_ratio", schedule.shape != Shape::constant},
+                                 {"falls_from", falls},
+                                 {"decay_steps", schedule.shape == Shape::wsd},
+                                 {"decay", schedule.shape == Shape::wsd}}) {
+    const std::vector<std::string> keys = object.keys();
+    if (!has && std::find(keys.begin(), keys.end(), key) != keys.end())
+      object.fail(key, fmt::format("has no effect with {0}; to replace the whole schedule of a config: --set "
+                                   "'schedule={{\"name\": \"{0}\"}}'",
+                                   name_of(schedule.shape)));
+  }
 }
 
 }  // namespace
@@ -86,9 +105,10 @@ void visit(Schedule& schedule, Section& keys) {
   const bool wsd = schedule.shape == Shape::wsd;
   keys.when(schedule.shape != Shape::constant, [&] {
     if (keys.reading()) schedule.min_lr_ratio = wsd ? 0 : 0.1;
-    keys.number(
-        {.name = "min_lr_ratio", .help = "the rate at the end, as a fraction of `lr`", .absent = "0.1; 0 for `wsd`"},
-        schedule.min_lr_ratio, 0, 1);
+    keys.number({.name = "min_lr_ratio",
+                 .help = "the rate at the end, as a fraction of `lr`; `constant` has none",
+                 .absent = "0.1; 0 for `wsd`"},
+                schedule.min_lr_ratio, 0, 1);
   });
   keys.when(schedule.shape == Shape::cosine || schedule.shape == Shape::linear, [&] {
     keys.choice(
@@ -116,6 +136,7 @@ Schedule parse_schedule(JsonObject object, int64_t steps) {
   if (schedule.from_step >= steps)
     object.fail("from_step",
                 fmt::format("found {}, expected less than {}, the steps of the run", schedule.from_step, steps));
+  check_shape(object, schedule);
   object.finish();
   return schedule;
 }

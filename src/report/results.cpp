@@ -143,7 +143,9 @@ ResultRun read_run(const fs::path& folder) {
   JsonObject section = JsonObject(source, run.config).object("run", true);
   run.planned = section.integer("steps");
   run.seed = section.integer("seed", 42);
-  run.changes = changes_on_the_way(read_starts(folder));
+  const std::vector<Json> starts = read_starts(folder);
+  run.config_file = config_file_of(starts);
+  run.changes = changes_on_the_way(starts);
   read_rows(read_metrics(metrics, [](const std::string& text) { tell("rowan: {}\n", text); }), run);
   return run;
 }

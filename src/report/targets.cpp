@@ -101,6 +101,13 @@ Target parse_target(const Json& item) {
   return target;
 }
 
+bool is_config_of(const Json& target, const std::string& config_file) {
+  const std::string theirs = target.at("config");
+  std::error_code absent;  // if a file is absent, only the paths are compared
+  return !config_file.empty() &&
+         (theirs == fs::path(config_file).lexically_normal().string() || fs::equivalent(theirs, config_file, absent));
+}
+
 std::optional<Target> target_of(const Json& targets, const std::string& config_file, const Json& config) {
   const Json* steps = value_at(config, "run.steps");
   std::optional<Target> best;
@@ -110,7 +117,7 @@ std::optional<Target> target_of(const Json& targets, const std::string& config_f
     return (steps && *steps == target.step) || target.step > best->step;
   };
   for (const Json& item : targets) {
-    if (item.at("config") != config_file) continue;
+    if (!is_config_of(item, config_file)) continue;
     const Json& set = item.at("set");
     const bool fits = std::all_of(set.items().begin(), set.items().end(), [&](const auto& entry) {
       const Json* value = value_at(config, entry.key());

@@ -43,6 +43,9 @@ Json load_targets(const std::string& path);
 // Parses one item of load_targets().
 Target parse_target(const Json& item);
 
+// Whether a target names this config file: the paths are the same, or lead to the same file.
+bool is_config_of(const Json& target, const std::string& config_file);
+
 // Finds the target of a run. A target fits if it names the run's config file and the run's config has every value of
 // the target's `set`. If several targets fit, those with the most values in `set` are preferred. Among these, the
 // target whose step is the config's run.steps is chosen. If no target has this step, the target with the largest step

@@ -44,6 +44,12 @@ std::vector<Json> read_starts(const std::filesystem::path& run_dir) {
   return records;
 }
 
+std::string config_file_of(const std::vector<Json>& starts) {
+  for (auto start = starts.rbegin(); start != starts.rend(); ++start)
+    if (start->contains("file") && (*start)["file"].is_string()) return (*start)["file"];
+  return "";
+}
+
 std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts) {
   // By path. first: the values before any change. now: the values after the changes so far.
   std::map<std::string, Json> first, now;

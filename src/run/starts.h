@@ -12,6 +12,10 @@ namespace rowan {
 // The records in RUN/starts.jsonl, oldest first. Lines that are not a complete JSON object are left out.
 std::vector<Json> read_starts(const std::filesystem::path& run_dir);
 
+// The config file that the newest start was given, as a path relative to the working directory of that start; "" if no
+// record names one.
+std::string config_file_of(const std::vector<Json>& starts);
+
 // The changes that later starts made to settings of optimizer, schedule, batch, data and so on. A change is a text such
 // as "optimizer.lr 0.01, from step 400 on 0.02". A start overrides the values of earlier starts from its step on.
 std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts);

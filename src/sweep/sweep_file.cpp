@@ -260,6 +260,20 @@ void check_labels(const SweepConfig& sweep, const Cell& cell) {
   }
 }
 
+// Throws Error if a file that the config names is missing. Its content is checked by each run.
+void check_files(const TrainConfig& config) {
+  for (const Corpus& corpus : config.data.train)
+    for (const std::string& files : corpus.files) expand_glob(files);
+  for (const std::string& files : config.data.validation) expand_glob(files);
+  const size_t colon = config.tokenizer.find(':');  // `bytes` has no file
+  std::string init = config.init;                   // RUN@best and RUN@400 name a checkpoint of a run
+  std::error_code unreadable;
+  if (!fs::exists(init, unreadable)) init = init.substr(0, init.rfind('@'));
+  for (const std::string& file :
+       {colon == std::string::npos ? "" : config.tokenizer.substr(colon + 1), config.data.hellaswag, init})
+    if (!file.empty()) expand_glob(file);
+}
+
 // Throws Error for mistakes that can be found before a run starts.
 void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::string, std::string>& taken) {
   check_labels(sweep, sweep.cells[i]);
@@ -275,10 +289,7 @@ void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::str
   if (config.run.patience)
     fail("run.patience: found {}, expected 0: a sweep compares losses at the last step", config.run.patience);
   check_metric(sweep.metric, config.data, sweep.file + ": metric");
-  if (!needs_data) return;
-  for (const Corpus& corpus : config.data.train)
-    for (const std::string& files : corpus.files) expand_glob(files);
-  for (const std::string& files : config.data.validation) expand_glob(files);
+  if (needs_data) check_files(config);
 }
 
 void check_cells(SweepConfig& sweep, bool needs_data) {

@@ -74,7 +74,8 @@ struct SweepRun {
 };
 
 // Reads a sweep file and applies the edits of --set. Throws Error for an invalid sweep. With `needs_data`, also throws
-// Error for missing data files. Listing the runs, or writing a Slurm script, does not need these files.
+// Error if data, a tokenizer's file or initial weights are missing. Listing the runs, or writing a Slurm script, does
+// not need these files.
 SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, bool needs_data = true);
 
 // `text` with `by` in place of every `mark`.

@@ -120,6 +120,7 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
   }
 
   TrainConfig config;
+  config.file = source->name;
   JsonObject root(source, json);
   if (root.has("model_type") && !root.has("model"))
     root.fail("model_type",

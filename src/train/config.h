@@ -84,6 +84,7 @@ struct SkipConfig {
 };
 
 struct TrainConfig {
+  std::string file;  // path of the config file, as given
   ModelConfig model;
   std::string init;       // initial weights (train/initial_weights.h); "": random weights from run.seed
   std::string tokenizer;  // such as "gpt2:FILE"; "" if the config names no tokenizer

@@ -165,11 +165,8 @@ void RunStart::begin(Json facts) {
   set_aside();
   make_directories(dir_ / "checkpoints");
   std::vector<Json> starts = read_starts(dir_);
-  Json record = {{"version", version()},
-                 {"time", utc_time()},
-                 {"host", machine_name()},
-                 {"process", ::getpid()},
-                 {"command", command_line()}};
+  Json record = {{"version", version()},  {"time", utc_time()},        {"host", machine_name()},
+                 {"process", ::getpid()}, {"command", command_line()}, {"file", config_.file}};
   record.update(facts);
   record["step"] = checkpoint_ ? Json(step_of(*checkpoint_)) : Json(0);
   if (options_.from) record["from"] = *options_.from;

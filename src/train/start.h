@@ -28,9 +28,9 @@ class RunStart {
   const std::optional<std::filesystem::path>& checkpoint() const { return checkpoint_; }
 
   // Creates the folder and writes config.json. Files that this start would replace are first moved or copied into
-  // RUN/earlier-N. Appends a record of this start to starts.jsonl: `facts`, time, machine, command, and the config or
-  // its changes since the previous start. If the command has --from, the record has it too, also if this start
-  // continues.
+  // RUN/earlier-N. Appends a record of this start to starts.jsonl: `facts`, time, machine, command, the config file,
+  // and the config or its changes since the previous start. If the command has --from, the record has it too, also if
+  // this start continues.
   void begin(Json facts);
 
   // Throws Error when another process has taken over the run.

@@ -243,6 +243,7 @@ TEST_F(Safety, EveryStartIsRecorded) {
   EXPECT_EQ(starts[1]["changes"], (Json{{"/run/steps", {{"from", 12}, {"to", 16}}}}));
   EXPECT_EQ(starts[1]["step"], 12);
   EXPECT_EQ(starts[1]["command"][1], "train");
+  EXPECT_EQ(starts[1]["file"], starts[1]["command"][2]);
   const std::string metrics = read_file(run("run") / "metrics.jsonl");
   EXPECT_NE(metrics.find("{\"step\":12,\"resume\":{"), std::string::npos) << metrics;
 }

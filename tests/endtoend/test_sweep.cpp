@@ -150,6 +150,27 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   expect_mistake("compare " + runs + " --by optimizer.rate", "--by: found 'optimizer.rate', which no run's config has");
   expect_mistake("compare " + runs + " --metric loss", "--metric");
   expect_mistake("compare " + (dir_ / "made").string() + " --against muon", "expected the label of a group");
+  // Without --by, each run is a group of its own. A run has the targets of the config file that it was started with:
+  // here, of those that the sweep wrote.
+  const Json target = {{"config", "made/configs/adamw_lr0.01_seed1.json"},
+                       {"set", Json::object()},
+                       {"metric", "val_loss"},
+                       {"nats", 5},
+                       {"step", 60},
+                       {"source", "Table 1"}};
+  write_file_atomically(dir_ / "targets.json", Json{{"targets", {target}}}.dump());
+  const std::string targets = " --targets " + (dir_ / "targets.json").string();
+  Outcome published = rowan("compare " + runs + targets + " --loss 100 --format json");
+  ASSERT_EQ(published.code, 0) << published.err;
+  for (const Json& row : Json::parse(published.out)["rows"]) {
+    const bool adamw = row["run"].get<std::string>().ends_with("adamw_lr0.01_seed1");
+    EXPECT_EQ(row["published"], adamw ? Json(5) : Json()) << row;
+    EXPECT_EQ(row["tokens_to_loss"], 1280) << row;  // of the first evaluation, after 20 steps
+  }
+  const std::string first_run = runs.substr(0, runs.find(' '));
+  EXPECT_NE(rowan("compare " + runs + " --against " + first_run).out.find("against " + first_run), std::string::npos);
+  expect_mistake("compare " + runs.substr(first_run.size()) + targets,
+                 "targets.json: found results of other configs only, expected those of a given run, such as ");
 }
 
 // The tables keep the runs that --only leaves out, so that the reference of `against` stays.
@@ -342,6 +363,8 @@ TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
                  "unknown key 'lrr'");
   expect_mistake("sweep " + file().string() + " --set tune.values=[]",
                  "found an empty list, expected at least one value");
+  for (const char* missing : {"tokenizer=gpt2:absent", "data.hellaswag=absent", "init=absent", "init=absent@best"})
+    expect_mistake("sweep " + file().string() + " --set set." + missing, "): absent: no such file");
   expect_mistake("sweep " + file().string() + " --set set.run.patience=2", "): run.patience: found 2, expected 0");
   for (const char* seed : {"18446744073709551615", "-1", "1.5", "1e+300", "\\\"1\\\""})
     expect_mistake("sweep " + file().string() + " --set seeds=[1," + seed + "]",

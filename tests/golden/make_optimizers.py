@@ -5,6 +5,7 @@ eigenbasis_rules.py compute the cases in float64.
 The script uses only the standard library and no code of Rowan. The layout and the names are those of the larger set in
 $ROWAN_GOLDEN: <case>/w0 [out, in], <case>/grads and <case>/w [steps, out, in]. optimizers.json has the hyperparameters.
 """
+import argparse
 import json
 import pathlib
 import random
@@ -93,6 +94,9 @@ MORE_SWITCHES = {
     "gram_newton_schulz": dict(NS, ns_gram=True, ns_coefficients="polar_express_5", ns_steps=5),
     "gram_newton_schulz_short": dict(NS, ns_gram=True, ns_steps=2),
     "aol_as_emerging": dict(NS, ns_coefficients="aol", ns_steps=6, ns_repeat="all"),
+    "slow_average": dict(NS, slow_beta=.99, slow_alpha=3, shape_scale="keller"),
+    "slow_average_warmups": dict(ROWS, form="heavy_ball", slow_beta=.999, slow_alpha=2, slow_alpha_warmup=4,
+                                 slow_beta_warmup=3),
 }
 RULES += [("mars_m", "mars_m", mars_m, dict(MOMENTUM, nesterov=False, mars_gamma=0.1)),
           ("nora_opt", "nora_opt", nora, dict(MOMENTUM, nesterov=False, eps=1e-8, shape_scale="none"))]
@@ -147,6 +151,7 @@ def write(folder, index, tensors):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     folder = pathlib.Path(__file__).parent / "data"
     index, tensors = [], {}
     entries = [(*entry, SHAPES, 0) for entry in RULES] + [(*entry, 0) for entry in BASES] + HEADS

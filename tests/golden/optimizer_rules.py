@@ -333,9 +333,55 @@ def matrix_direction(u, h):
     return flip(x)
 
 
+# What recipe() computes: its keys, and the values of those that are choices. Numbers, true and false have no list.
+COMPUTED = {
+    "form": ("ema", "heavy_ball", "lion"),
+    "project": ("none", "rows", "columns", "alternate", "both"),
+    "equilibrate": ("none", "row", "column", "row_column", "sign"),
+    "direction": ("none", "newton_schulz", "polar", "sign", "row_normalize", "column_normalize", "alternate_axis",
+                  "both_axes"),
+    "eps_mode": ("add", "clamp"), "ns_eps_mode": ("add", "clamp"), "ns_repeat": ("last", "all"),
+    "ns_coefficients": tuple(SETS),
+    "ns_gram": None,  # another order of the same products
+    "renormalize": ("none", "row", "column", "column_row", "row_column"),
+    "adapt": ("none", "matrix", "column", "row_moment", "element_moment"),
+    "shape_scale": ("none", "rms", "keller", "moonlight", "ratio", "axis"),
+    "direction_precision": ("auto", "bf16"),
+    "decay": ("plain", "adaptive"),
+    **dict.fromkeys((
+        "lr", "weight_decay", "momentum", "beta", "nesterov", "slow_beta", "slow_alpha", "slow_alpha_warmup",
+        "slow_beta_warmup", "raw_weights", "equilibrate_exponent", "equilibrate_eps", "equilibrate_clip", "phase", "eps",
+        "ns_steps", "ns_eps", "ns_transpose", "beta2", "adapt_eps", "adapt_eps_inside", "clamp", "step_cap", "scale"))}
+
+
+def check_computed(h):
+    """Raises ValueError for a switch, or a value, that recipe() does not compute."""
+    for key, value in h.items():
+        if key not in COMPUTED:
+            raise ValueError(f"recipe() does not compute {key}; add it there and to COMPUTED")
+        if COMPUTED[key] is not None and value not in COMPUTED[key]:
+            raise ValueError(f"recipe() does not compute {key} {value}, only {', '.join(COMPUTED[key])}")
+
+
+def slow_average(slow, u, g, t, h):
+    """AdEMAMix: the second average, and the update with it added."""
+    beta, alpha = h["slow_beta"], h.get("slow_alpha", 0)
+    if t < h.get("slow_beta_warmup", 0):
+        # The half-life grows linearly from that of `momentum`. The authors add 1e-8, so that a coefficient may be 0.
+        half_life = lambda b: math.log(.5) / math.log(b + 1e-8) - 1
+        part = t / h["slow_beta_warmup"]
+        beta = .5 ** (1 / ((1 - part) * half_life(h.get("momentum", .95)) + part * half_life(beta) + 1))
+    if "slow_alpha_warmup" in h:
+        alpha *= min(1, t / h["slow_alpha_warmup"])
+    slow = each(lambda x, y: beta * x + (1 - beta) * y, slow, g)
+    return slow, each(lambda x, y: x + alpha * y, u, slow)
+
+
 def recipe(w, grads, h):
-    """Any combination of stages. `h` has the keys of Rowan's config."""
+    """Any combination of the switches in COMPUTED. `h` has the keys of Rowan's config."""
+    check_computed(h)
     choice = lambda key, default="none": h.get(key, default)
+    slow = zeros(len(w), len(w[0]))
     rows, columns, out = len(w), len(w[0]), []
     m, v = zeros(rows, columns), None
     mu, eps = choice("momentum", .95), choice("eps", 1e-8)
@@ -353,6 +399,8 @@ def recipe(w, grads, h):
         else:
             m = each(lambda x, y: beta * x + (1 - beta) * y, m, g)
             u = each(lambda x, y: mu * x + (1 - mu) * y, m, g) if nesterov else m
+        if "slow_beta" in h:
+            slow, u = slow_average(slow, u, g, t, h)
         odd = t % 2 == 1
         unflipped = lambda a: a
         turn, other = (transpose, unflipped) if odd else (unflipped, transpose)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the commands of README.md and configs/examples/README.md as printed, but with shorter training.
+"""Runs the commands of README.md and of the READMEs in configs/examples and configs/papers as printed, but with shorter
+training.
 
   readme.py ROWAN
 
@@ -18,15 +19,16 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "configs/examples/README.md"]
+PAGES = ["README.md", "configs/examples/README.md", "configs/papers/README.md"]
 
 # Training is cut to 4 steps unless the page gives --steps. A sweep of a paper is only listed, because its data is
-# missing.
+# missing, unless the page names other data.
 STAND_IN = """#!/bin/sh
 command=$1
 case "$command $*" in
   train*--steps*) set -- "$@" --set run.sample_tokens=4 --set run.eval_tokens=512 ;;
   train*) set -- "$@" --steps 4 --set run.sample_tokens=4 --set run.eval_tokens=512 ;;
+  sweep*configs/papers*--set\ set.data.train=*) ;;
   sweep*configs/papers*) set -- "$@" --list ;;
   sweep*) set -- "$@" --set set.run.steps=4 --set set.run.eval_tokens=512 --set seeds=[1] ;;
 esac

@@ -79,6 +79,13 @@ expect 0 "python3" 1
 expect 0 "libgtest-dev python3" 1 test
 UNKNOWN=libgtest-dev expect 2 "" 2 test
 
+# Other arguments are refused before anything is installed.
+export ABSENT="libgtest-dev"
+expect 2 "" 1 tests
+grep -q "found 'tests', expected nothing, test, ci or arm64" log || fail "no reason"
+expect 0 "" 9 --help
+grep -q "^  scripts/setup.sh ci " log || fail "no help"
+
 # A tool counts as installed if it is there without dpkg.
 export ABSENT="cmake ninja-build"
 printf '#!/bin/sh\n' | tee bin/cmake >bin/ninja

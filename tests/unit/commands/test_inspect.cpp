@@ -97,6 +97,7 @@ TEST_F(Inspect, TellsTheRestApart) {
   EXPECT_TELLS(write("t.gz", "\x1f\x8b..."), "gzip");
   EXPECT_TELLS(write("t.parquet", "PAR1..."), "parquet");
   EXPECT_TELLS(write("t.py", "print(1)\n"), "text; rowan tokenize reads it");
+  EXPECT_TELLS(write("t.json", "{\"paper\": {}, \"targets\": []}"), "published results; rowan compare --targets");
   EXPECT_TELLS(write("c.json", "{\"a\": 1}"), "JSON with 1 entries");
   EXPECT_TELLS(write("c.json", R"({"model": "m.json", "optimizer": {}})"), "config of a run; rowan train");
   EXPECT_TELLS(write("c.json", R"({"base": "c.json", "axes": {}})"), "sweep; rowan sweep reads it");

@@ -363,6 +363,16 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_DOUBLE_EQ(s.pace(975).fall, 0.2);
   EXPECT_EQ(to_json(s)["falls_from"], "start");
   EXPECT_THROW(schedule(R"({"name": "wsd", "falls_from": "start"})", 10), Error);
+  try {
+    schedule(R"({"name": "constant", "min_lr_ratio": 0.1})", 10);
+    ADD_FAILURE() << "nothing was refused";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what())
+                  .find("has no effect with constant; to replace the whole schedule of a config: "
+                        "--set 'schedule={\"name\": \"constant\"}'"),
+              std::string::npos)
+        << error.what();
+  }
   EXPECT_THROW(schedule(R"({"name": "cosin"})", 10), Error);
   EXPECT_THROW(schedule(R"({"name": "wsd", "decay_steps": -1})", 10), Error);
   EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);

@@ -2,7 +2,9 @@
 // width.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
+#include <map>
 #include <set>
 
 #include "base/error.h"
@@ -17,14 +19,41 @@
 namespace rowan::test {
 namespace {
 
+// The switches of all stages, and values to try them with: every choice, true and false, and for a number that is off
+// by default, the one nearest to 1 that is allowed.
+class Values : public Switches {
+ public:
+  std::map<std::string, std::vector<Json>> of;
+
+  Values() {
+    Recipe recipe;
+    for (const Stage* stage : stages)
+      if (stage->switches) stage->switches(recipe, *this);
+  }
+  void number(const char* key, double&, double, double) override { of[key]; }
+  void set(const char* key, double&, double min, double max) override { of[key] = {std::clamp(1.0, min, max)}; }
+  void set(const char* key, int64_t&, int64_t min, int64_t) override { of[key] = {min}; }
+  void integer(const char* key, int64_t&, int64_t, int64_t) override { of[key]; }
+  void flag(const char* key, bool&) override { of[key] = {false, true}; }
+  void betas(Recipe&) override { of["betas"]; }
+  void coefficients(Recipe&) override { of["ns_steps"], of["ns_coefficients"]; }
+  void blocks(Blocks&) override { of["blocks"] = {2}; }
+  void momentum(Recipe&) override { of["momentum"]; }
+
+ private:
+  void choice_of(const char* key, int&, const Names& names) override { of[key] = {names.begin(), names.end()}; }
+};
+
 TEST(EveryStage, AnswersForItself) {
   const std::string guide = read_file(source_path("src/optim/README.md"));
+  auto expect_row = [&](const std::string& name) {
+    EXPECT_NE(guide.find("\n| " + name + " |"), std::string::npos) << "src/optim/README.md has no row for " << name;
+  };
   for (const Stage* stage : stages) {
     EXPECT_TRUE(stage->on && stage->atom && stage->run) << stage->name;
-    if (stage->switches) {
-      EXPECT_NE(guide.find(std::string("| ") + stage->name + " |"), std::string::npos) << stage->name;
-    }
+    if (stage->switches) expect_row(stage->name);
   }
+  for (const auto& [key, values] : Values().of) expect_row("`" + key + "`");
 }
 
 // A stage that reads more than its declared atom would silently compute different results on several ranks.
@@ -88,25 +117,16 @@ TEST(EveryStage, RefusesWhatItCannotDo) {
   }
 }
 
-// Each direction, combined with each choice of the other stages, either is refused when the config is read or runs. A
+// Each direction, combined with each value of every other switch, either is refused when the config is read or runs. A
 // stage that takes more scratch memory than it declares would fail at the first step.
 TEST(EveryStage, RunsWithEveryDirectionOrIsRefused) {
-  const std::vector<std::pair<std::string, Names>> keys = {{"form", all_names<Form>()},
-                                                           {"project", all_names<Project>()},
-                                                           {"equilibrate", all_names<Equilibrate>()},
-                                                           {"precondition", all_names<Precondition>()},
-                                                           {"renormalize", all_names<Renormalize>()},
-                                                           {"adapt", all_names<Adapt>()},
-                                                           {"shape_scale", all_names<ShapeScale>()},
-                                                           {"retract", all_names<Retract>()},
-                                                           {"magnitudes", all_names<Magnitudes>()},
-                                                           {"decay", all_names<Decay>()}};
   int ran = 0;
   for (const std::string& direction : all_names<Direction>())
-    for (const auto& [key, choices] : keys)
-      for (const std::string& choice : choices) {
-        const std::string config =
-            fmt::format(R"({{"name": "recipe", "lr": 0.01, "direction": "{}", "{}": "{}"}})", direction, key, choice);
+    for (const auto& [key, values] : Values().of)
+      for (const Json& value : values) {
+        if (key == "direction") continue;
+        const std::string config = fmt::format(R"({{"name": "recipe", "lr": 0.01, "direction": "{}", "{}": {}}})",
+                                               direction, key, value.dump());
         try {
           optimizer_config(config);
         } catch (const Error&) {
