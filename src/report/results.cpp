@@ -143,8 +143,9 @@ ResultRun read_run(const fs::path& folder) {
   JsonObject section = JsonObject(source, run.config).object("run", true);
   run.planned = section.integer("steps");
   run.seed = section.integer("seed", 42);
-  run.changes = changes_on_the_way(read_starts(folder));
-  read_rows(read_metrics(metrics, [](const std::string& text) { tell("rowan: {}\n", text); }), run);
+  const Note note = [](const std::string& text) { tell("rowan: {}\n", text); };
+  run.changes = changes_on_the_way(read_starts(folder, note));
+  read_rows(read_metrics(metrics, note), run);
   return run;
 }
 

@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "base/json_fwd.h"
+#include "run/metrics.h"
 
 namespace rowan {
 
-// The records in RUN/starts.jsonl, oldest first. Lines that are not a complete JSON object are left out.
-std::vector<Json> read_starts(const std::filesystem::path& run_dir);
+// The records in RUN/starts.jsonl, oldest first. Lines that are not a JSON object are left out; one note says so.
+std::vector<Json> read_starts(const std::filesystem::path& run_dir, const Note& note);
 
 // The changes that later starts made to settings of optimizer, schedule, batch, data and so on. A change is a text such
 // as "optimizer.lr 0.01, from step 400 on 0.02". A start overrides the values of earlier starts from its step on.

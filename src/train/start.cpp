@@ -120,7 +120,7 @@ bool RunStart::look() {
 
 void RunStart::go_back(bool same_config) {
   const fs::path checkpoints = dir_ / "checkpoints";
-  const std::vector<Json> starts = read_starts(dir_);
+  const std::vector<Json> starts = read_starts(dir_, [](const std::string&) {});  // begin() notes what is left out
   // If the same command is repeated after an interruption, the run continues from its newest checkpoint.
   if (same_config && !starts.empty() && starts.back().value("from", Json()) == Json(*options_.from) &&
       step_of(*checkpoint_) >= *options_.from)
@@ -164,7 +164,7 @@ void RunStart::begin(Json facts) {
   }
   set_aside();
   make_directories(dir_ / "checkpoints");
-  std::vector<Json> starts = read_starts(dir_);
+  std::vector<Json> starts = read_starts(dir_, note_);
   Json record = {{"version", version()},
                  {"time", utc_time()},
                  {"host", machine_name()},
