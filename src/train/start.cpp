@@ -35,6 +35,18 @@ bool can_resume(const Json& before, const Json& after) {
   return !was || !is || *was == *is;
 }
 
+// Throws Error if the folder is `/` or lies in the folder of another run, whose files this run would mix with its own.
+void check_is_apart(const fs::path& dir) {
+  const fs::path place = fs::weakly_canonical(fs::absolute(dir));
+  if (place == place.root_path()) fail("run.dir: found {}, expected a folder for this run alone", dir.string());
+  for (fs::path above = place; above != above.parent_path();) {
+    above = above.parent_path();
+    std::error_code unreadable;
+    if (fs::exists(above / "starts.jsonl", unreadable))
+      fail("run.dir: found {} in the folder of a run, {}; choose a folder outside of it", dir.string(), above.string());
+  }
+}
+
 bool has_content(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error) && !fs::is_empty(path, error);
@@ -63,8 +75,10 @@ RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const
   if (options_.from && *options_.from > config_.run.steps)
     fail("{}: --from: found {}, expected at most run.steps, which is {}", dir_.string(), *options_.from,
          config_.run.steps);
-  if (fs::is_directory(dir_)) {
-    check_folder(dir_, FolderKind::run);
+  const bool exists = fs::is_directory(dir_);
+  if (exists) check_folder(dir_, FolderKind::run);
+  check_is_apart(dir_);
+  if (exists) {
     lock();
     const bool same_config = look();
     if (options_.from && checkpoint_) go_back(same_config);

@@ -88,6 +88,18 @@ TEST_F(Folders, NoFileTakesThePlaceOfAnother) {
   EXPECT_TRUE(fs::is_fifo(pipe));
 }
 
+TEST_F(Folders, ARunHasAFolderOfItsOwn) {
+  ASSERT_EQ(rowan(train("--steps 1")).code, 0);
+  const Files before = contents(run("run"));
+  fs::create_directory_symlink(run("run") / "checkpoints", dir_ / "link");
+  expect_mistake(train("--set run.dir=/"), "run.dir: found /, expected a folder for this run alone");
+  for (const char* inside : {"run/checkpoints", "run/tensorboard/", "run/new/deep", "link"})
+    expect_mistake(train(into(inside)), fmt::format("run.dir: found {} in the folder of a run, {}; choose",
+                                                    run(inside).string(), fs::canonical(run("run")).string()));
+  EXPECT_EQ(contents(run("run")), before);
+  EXPECT_FALSE(fs::exists(run("run") / "new"));
+}
+
 TEST_F(Folders, AnExportReplacesAnOlderOneAsAWholeAndKeepsWhatIsNotOfIt) {
   write_small_run(run("older"), small_gpt2());
   write_small_run(run("run"), small_llama());
