@@ -74,13 +74,24 @@ TEST_F(Folders, NoFileTakesThePlaceOfAnother) {
   const Files before = contents(run("run"));
   const std::string config = (run("run") / "config.json").string();
   expect_mistake("report " + run("run").string() + " --out " + config,
-                 "found a file of another kind, expected a page or no file");
+                 "found a file of another kind, expected a page of rowan report or no file");
+  expect_mistake("bench gemm --json " + config,
+                 "found a file of another kind, expected results of rowan bench or no file");
   expect_mistake(train("--profile " + config), "found a file of another kind, expected a trace or no file");
   expect_mistake("tokenizer train --out " + config + " " + file().string(),
                  "expected a sentencepiece model or no file");
   EXPECT_EQ(contents(run("run")), before);
   const std::string page = (dir_ / "page.html").string(), pipe = (dir_ / "pipe").string();
   for (int i = 0; i < 2; ++i) EXPECT_EQ(rowan("report " + run("run").string() + " --out " + page).code, 0);
+  const fs::path theirs = dir_ / "theirs.html", results = dir_ / "results.json";
+  write_file_atomically(theirs, "<!DOCTYPE html>\n<p>mine</p>\n");
+  expect_mistake("report " + run("run").string() + " --out " + theirs.string(), "expected a page of rowan report");
+  EXPECT_EQ(read_file(theirs), "<!DOCTYPE html>\n<p>mine</p>\n");
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(rowan("bench loader " + (dir_ / "train.bin").string() + " --sequence-length 16 --seconds 0.001 --json " +
+                    results.string())
+                  .code,
+              0);
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   expect_mistake("report " + run("run").string() + " --out " + pipe, "found no regular file, expected a page");
   EXPECT_TRUE(fs::is_fifo(pipe));
