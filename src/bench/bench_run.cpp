@@ -103,7 +103,7 @@ MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary, Frequencies frequenc
   const auto ids = static_cast<uint64_t>(std::min<int64_t>(vocabulary, 1 << 16));
   for (uint16_t& token : tokens)
     token = static_cast<uint16_t>(frequencies == Frequencies::uniform
-                                      ? random.below(ids)
+                                      ? static_cast<double>(random.below(ids))
                                       : std::pow(static_cast<double>(ids + 1), random.uniform()) - 1);
   std::string header(shard::header_bytes, '\0');
   const int32_t words[] = {shard::magic_u16, shard::version_u16, static_cast<int32_t>(count)};
