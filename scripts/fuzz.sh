@@ -2,6 +2,7 @@
 # Fuzzes the code that reads files, with clang's libFuzzer under ASan and UBSan:
 #   scripts/fuzz.sh [SECONDS [FAMILY...]]        (SECONDS per family of inputs; default: 60, every family)
 # Corpora grow in build-fuzz/corpus/FAMILY. A failing input is left in build-fuzz as FAMILY-*, such as FAMILY-crash-*.
+# At the end it prints all families and what each reads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v clang++ >/dev/null || { echo "fuzz: needs clang++ with libFuzzer (Debian: clang, libclang-rt-14-dev)" >&2; exit 2; }
@@ -18,3 +19,5 @@ for family in "$@"; do
   build-fuzz/tests/fuzz/libfuzzer/fuzz_"$family" -max_total_time="$seconds" -max_len=8192 -timeout=20 -rss_limit_mb=4096 \
     -print_final_stats=1 -verbosity=0 -artifact_prefix="build-fuzz/$family-" "build-fuzz/corpus/$family"
 done
+echo "fuzz: the families, and what each reads:"
+build-fuzz/tests/fuzz/libfuzzer/fuzz_"$1" --families

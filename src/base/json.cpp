@@ -217,7 +217,13 @@ int line_of(const std::string& text, const std::string& path) {
   return byte == std::string::npos ? 0 : line_at(text, byte);
 }
 
-Json try_parse_json(std::string_view text) { return Json::parse(text, nullptr, false); }
+Json try_parse_json(std::string_view text) {
+  try {
+    return parse_json({"", std::string(text)});
+  } catch (const Error&) {
+    return Json(Json::value_t::discarded);
+  }
+}
 
 namespace {
 

@@ -38,8 +38,8 @@ struct JsonSource {
 // keys, numbers too large for a double, more than 2^22 values, and nesting of more than 64 levels below the top level
 // are errors too.
 Json parse_json(const JsonSource& source);
-// Parses text that may be truncated or from another program. If the text is not JSON, is_discarded() of the result is
-// true, and the result is neither an object nor a list.
+// Parses text that may be truncated or from another program. If parse_json() would throw, is_discarded() of the result
+// is true, and the result is neither an object nor a list.
 Json try_parse_json(std::string_view text);
 
 // A view of one JSON object that records which keys were read. finish() throws Error if a key was never read.

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/files.h"
 #include "base/random.h"
 #include "base/threads.h"
@@ -22,12 +23,24 @@
 
 namespace rowan {
 
+namespace {
+
+constexpr const char* results_begin = "{\n \"bench\": ";
+
+}  // namespace
+
 void add_json_option(CommandLine& command, std::string& file) {
   command.add("--json", file, "also write the results to this JSON file")
       .check([](const std::string& path) -> std::string {
         if (std::filesystem::is_directory(path)) return "found the folder " + path + ", expected a file";
         const auto folder = std::filesystem::absolute(path).parent_path();
-        return std::filesystem::is_directory(folder) ? "" : "found no folder " + folder.string();
+        if (!std::filesystem::is_directory(folder)) return "found no folder " + folder.string();
+        try {
+          check_replaced(path, results_begin, "results of rowan bench");
+        } catch (const Error& error) {
+          return error.what();
+        }
+        return "";
       });
 }
 
@@ -90,7 +103,7 @@ MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary, Frequencies frequenc
   const auto ids = static_cast<uint64_t>(std::min<int64_t>(vocabulary, 1 << 16));
   for (uint16_t& token : tokens)
     token = static_cast<uint16_t>(frequencies == Frequencies::uniform
-                                      ? random.below(ids)
+                                      ? static_cast<double>(random.below(ids))
                                       : std::pow(static_cast<double>(ids + 1), random.uniform()) - 1);
   std::string header(shard::header_bytes, '\0');
   const int32_t words[] = {shard::magic_u16, shard::version_u16, static_cast<int32_t>(count)};

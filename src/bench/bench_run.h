@@ -11,8 +11,9 @@
 
 namespace rowan {
 
+// Adds --json. Refuses a file that is neither new nor the results of an earlier benchmark.
 void add_json_option(CommandLine& command, std::string& file);
-// Writes `result` to `file`, unless `file` is empty.
+// Writes `result`, whose first key is `bench`, to `file`, unless `file` is empty.
 void write_json(const std::string& file, const Json& result);
 
 // The median; for an even number of values, the larger of the two middle ones.

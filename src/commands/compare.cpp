@@ -178,7 +178,7 @@ void add_report(CommandLine& command) {
   add_choices(command, options);
   command.add("--out", options->out, "HTML file to write").show_default();
   command.set_action([options] {
-    check_replaced(options->out, "<!DOCTYPE html>", "a page");
+    check_replaced(options->out, page_begin, "a page of rowan report");
     ResultSet set = read(*options, true);
     if (set.axes.empty()) {  // a sweep without axes
       for (ResultRun& run : set.runs) run.labels = {run.name};

@@ -21,12 +21,13 @@ void run_export(const ExportOptions& options) {
   auto note = [](const std::string& text) { tell("rowan: {}\n", text); };
   RunFolder source(options.run, options.step, note, options.weights);
   std::unique_ptr<Tokenizer> tokenizer;
+  uint64_t hash = tokenizer_of_checkpoint(source.checkpoint());
   ExportFiles beside = model_card(source, options.folder);
   if (!source.tokenizer().empty()) {
     try {
       tokenizer = make_tokenizer(source.tokenizer());
-      check_same_tokenizer(tokenizer->hash(), source.tokenizer(), tokenizer_of_checkpoint(source.checkpoint()),
-                           "the run");
+      check_same_tokenizer(tokenizer->hash(), source.tokenizer(), hash, "the run");
+      if (hash == 0) hash = tokenizer->hash();
       beside.merge(tokenizer_files(*tokenizer, source.model().positions));
     } catch (const Error& error) {
       tokenizer.reset();
@@ -34,7 +35,7 @@ void run_export(const ExportOptions& options) {
     }
   }
   export_model(source.model(), source.checkpoint().model(), options.dtype == "bf16" ? DType::bf16 : DType::f32,
-               tokenizer.get(), options.folder, beside);
+               tokenizer.get(), options.folder, beside, hash);
   note(fmt::format("{} of {}{} is now in {}", source.checkpoint().folder().filename().string(), options.run,
                    options.weights == "raw" ? "" : ", " + options.weights + " weights,", options.folder));
 }

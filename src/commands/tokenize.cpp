@@ -41,8 +41,8 @@ class Meter {
     next_ = seconds + (terminal_ ? 0.5 : 30.0);
     double rate = static_cast<double>(now.text_bytes - first_->text_bytes) / seconds;
     double raw_rate = static_cast<double>(now.input_bytes - first_->input_bytes) / seconds;
-    std::string line = fmt::format("{:.1f} MB text, {} documents, {} tokens, {:.1f} MB/s", now.text_bytes / 1e6,
-                                   now.documents, now.tokens, rate / 1e6);
+    std::string line = fmt::format("{:.1f} MB text, {} documents, {} tokens, {:.1f} MB/s",
+                                   static_cast<double>(now.text_bytes) / 1e6, now.documents, now.tokens, rate / 1e6);
     if (total_ > 0 && raw_rate > 0)
       line = fmt::format("{:5.1f}%  {}, {} left",
                          100.0 * static_cast<double>(now.input_bytes) / static_cast<double>(total_), line,
@@ -53,8 +53,8 @@ class Meter {
   void done(const TokenizeResult& result) {
     const TokenizeProgress& total = result.total;
     tell("{}{} documents, {} tokens ({} of them for validation) from {:.1f} MB of text in {}\n",
-         terminal_ ? "\r\033[K" : "", total.documents, total.tokens, result.validation_tokens, total.text_bytes / 1e6,
-         human_duration(elapsed()));
+         terminal_ ? "\r\033[K" : "", total.documents, total.tokens, result.validation_tokens,
+         static_cast<double>(total.text_bytes) / 1e6, human_duration(elapsed()));
     if (result.validation_tokens == 0)
       tell("warning: no text was held out for validation; use --validation or --validation-input\n");
     for (const auto& [reason, skipped] : result.skipped)

@@ -16,6 +16,7 @@ std::vector<HardText> hard_texts(size_t bytes) {
   return {{"one letter", std::string(bytes, 'a')},
           {"one emoji", drawn(0x1f600, 1)},
           {"one space", std::string(bytes, ' ')},
+          {"spaces, then a letter", std::string(bytes - 1, ' ') + 'a'},
           {"line ends", std::string(bytes, '\n')},
           {"no spaces", drawn('a', 26)},
           {"digits", drawn('0', 10)},

@@ -15,7 +15,7 @@ class Permutation {
  public:
   // `stream` selects one of many permutations under the same key. For rows, BatchSource passes the epoch.
   Permutation(uint64_t key, uint64_t stream, uint64_t size)
-      : key_(key), stream_(stream), size_(size), bits_(size > 1 ? std::bit_width(size - 1) : 0) {}
+      : key_(key), stream_(stream), size_(size), bits_(size > 1 ? static_cast<int>(std::bit_width(size - 1)) : 0) {}
 
   // The image of i < size.
   uint64_t operator()(uint64_t i) const {

@@ -23,23 +23,24 @@ constexpr int64_t most = int64_t{1} << 31;
 const std::set<std::string> bookkeeping = {
     // origin and format
     "architectures", "_name_or_path", "_commit_hash", "transformers_version", "transformers.js_config", "torch_dtype",
-    "dtype", "tokenizer_class", "model_max_length", "unsloth_version", "unsloth_fixed", "comment",
+    "dtype", "tokenizer_class", "model_max_length", "unsloth_version", "unsloth_fixed", "comment", "trust_remote_code",
     // how the model is run
     "use_cache", "is_decoder", "return_dict", "use_return_dict", "output_hidden_states", "output_attentions",
     "output_past", "torchscript", "use_bfloat16", "gradient_checkpointing", "pretraining_tp", "is_llama_config",
     "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "_flash_attn_2_enabled",
-    "reorder_and_upcast_attn", "chunk_size_feed_forward", "tf_legacy_loss", "n_ctx",
+    "reorder_and_upcast_attn", "chunk_size_feed_forward", "tf_legacy_loss", "n_ctx", "model_parallel",
+    "keys_to_ignore_at_inference", "is_composition",
     // tokens and generation
     "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "prefix", "max_length",
     "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty", "temperature",
     "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size",
     "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "output_scores", "return_dict_in_generate",
     "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values", "exponential_decay_length_penalty",
-    "suppress_tokens", "begin_suppress_tokens",
+    "suppress_tokens", "begin_suppress_tokens", "n_special", "predict_special_tokens",
     // output layers for other tasks
     "summary_type", "summary_use_proj", "summary_activation", "summary_first_dropout", "summary_proj_to_labels",
     "classifier_dropout", "task_specific_params", "finetuning_task", "problem_type", "num_labels", "id2label",
-    "label2id"};
+    "label2id", "_num_labels"};
 
 // Checks a key for which only one value is implemented.
 template <typename Value>
@@ -53,8 +54,8 @@ void require(JsonObject& object, const char* key, const Value& only) {
 
 // Checks keys that change the model in transformers. Accepts only the values that give the model implemented here.
 void check_variants(JsonObject& object, Family family) {
-  static const std::set<std::string> no = {"rope_interleaved", "is_encoder_decoder", "add_cross_attention",
-                                           "tie_encoder_decoder", "use_sliding_window"};
+  static const std::set<std::string> no = {"rope_interleaved",    "is_encoder_decoder", "add_cross_attention",
+                                           "tie_encoder_decoder", "use_sliding_window", "use_mrope"};
   std::set<std::string> zero = {"hidden_dropout", "hidden_dropout_prob"};
   if (family == Family::llama) zero.insert({"resid_pdrop", "embd_pdrop"});
   for (const std::string& key : object.keys()) {

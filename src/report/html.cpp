@@ -192,8 +192,9 @@ std::string times(const std::vector<ResultGroup>& groups) {
 
 std::string html_report(const ResultSet& set, const std::string& title) {
   const std::vector<ResultGroup> groups = make_groups(set);
-  std::string html = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+  std::string html(page_begin);
+  html += fmt::format(
+      "<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\"><title>{0}</title><style>{1}</style></head><body>\n<h1>{0}</h1>\n",
       escaped(title), style);
   html += table_html(judge(set));

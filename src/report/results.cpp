@@ -143,10 +143,11 @@ ResultRun read_run(const fs::path& folder) {
   JsonObject section = JsonObject(source, run.config).object("run", true);
   run.planned = section.integer("steps");
   run.seed = section.integer("seed", 42);
-  const std::vector<Json> starts = read_starts(folder);
+  const Note note = [](const std::string& text) { tell("rowan: {}\n", text); };
+  const std::vector<Json> starts = read_starts(folder, note);
   run.config_file = config_file_of(starts);
   run.changes = changes_on_the_way(starts);
-  read_rows(read_metrics(metrics, [](const std::string& text) { tell("rowan: {}\n", text); }), run);
+  read_rows(read_metrics(metrics, note), run);
   return run;
 }
 

@@ -27,9 +27,6 @@ namespace {
 
 const char* const exports = "exports into it";  // a part of the lock's error message
 
-// The key that marks an export in the metadata of model.safetensors.
-const char* const exporter = "exporter";
-
 // Tokenizer files that an older export may have left. Those that the new export does not replace are removed, because
 // transformers might load them.
 const char* const tokenizer_names[] = {
@@ -40,13 +37,15 @@ const char* const tokenizer_names[] = {
 // not load as a model. Therefore config.json is removed first and its replacement is renamed last, so a folder with
 // config.json holds a complete export.
 void write_files(const fs::path& folder, const ModelConfig& config, const ModelWeights& weights,
-                 const ParameterTable& table, DType dtype, const ExportFiles& texts) {
+                 const ParameterTable& table, DType dtype, const ExportFiles& texts, uint64_t tokenizer_hash) {
   std::vector<TensorInfo> declared;
   for (const Parameter& parameter : table.parameters()) {
     declared.push_back({parameter.name, safetensors_dtype(dtype), parameter.shape});
     if (is_conv1d(config, parameter)) std::swap(declared.back().shape[0], declared.back().shape[1]);
   }
-  SafeTensorsWriter writer(folder / "model.safetensors", declared, {{"format", "pt"}, {exporter, "rowan"}});
+  std::map<std::string, std::string> metadata = {{"format", "pt"}, {export_mark, "rowan"}};
+  if (tokenizer_hash != 0) metadata["tokenizer_hash"] = fmt::format("{:016x}", tokenizer_hash);
+  SafeTensorsWriter writer(folder / "model.safetensors", declared, metadata);
   for (const Parameter& parameter : table.parameters()) {
     std::vector<float> values = weights.read(parameter);
     if (is_conv1d(config, parameter)) values = transposed(values, parameter.rows(), parameter.cols());
@@ -78,7 +77,7 @@ void write_files(const fs::path& folder, const ModelConfig& config, const ModelW
 // adds when it saves a model.
 bool is_own_export(const fs::path& folder) {
   try {
-    if (SafeTensors(folder / "model.safetensors").metadata().contains(exporter)) return true;
+    if (SafeTensors(folder / "model.safetensors").metadata().contains(export_mark)) return true;
     const Json config = try_parse_json(read_file(folder / "config.json"));
     return has_own_card(folder) && config.is_object() && !config.contains("transformers_version");
   } catch (const Error&) {  // a file is missing or damaged
@@ -129,7 +128,7 @@ void write_folder(const fs::path& folder, const std::function<void(const fs::pat
 }  // namespace
 
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
-                  const fs::path& folder, const ExportFiles& beside) {
+                  const fs::path& folder, const ExportFiles& beside, uint64_t tokenizer_hash) {
   Json json = hugging_face_config(config);
   ModelConfig theirs = config;
   theirs.initialization.clear();
@@ -154,7 +153,7 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
         "folder, or remove that model first",
         folder.string());
   const ParameterTable table = parameter_table(theirs);
-  auto write = [&](const fs::path& into) { write_files(into, config, weights, table, dtype, texts); };
+  auto write = [&](const fs::path& into) { write_files(into, config, weights, table, dtype, texts, tokenizer_hash); };
   const Note note = [](const std::string& text) { tell("rowan: {}\n", text); };
   fs::path place = fs::weakly_canonical(fs::absolute(folder));
   if (!place.has_filename()) place = place.parent_path();  // the path ended in "/"

@@ -13,6 +13,9 @@ namespace rowan {
 
 class RunFolder;
 
+// The key that marks an export in the metadata of model.safetensors.
+inline constexpr char export_mark[] = "exporter";
+
 // Maps file names to the contents of text files.
 using ExportFiles = std::map<std::string, std::string>;
 
@@ -24,11 +27,12 @@ using ExportFiles = std::map<std::string, std::string>;
 // transformers' GPT-2 stores c_attn, c_proj and c_fc as [in, out] and has all biases. So for GPT-2 these weights are
 // transposed, separate q, k and v weights are joined, and absent biases are written as 0. ModelWeights
 // (model/weights.h) reverses these changes when it reads an export.
-// `dtype` is the dtype of the written weights. `tokenizer` provides the id of the end token; it may be null. Throws
+// `dtype` is the dtype of the written weights. `tokenizer` provides the id of the end token; it may be null.
+// `tokenizer_hash` is that of the training data; 0: unknown. tokenizer_of_weights() reads it from the export. Throws
 // Error if transformers lacks a feature of the model (hugging_face_config()), if the folder is of another kind
 // (base/file_kind.h) or holds a model that Rowan did not export, or if another process exports into the folder.
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
-                  const std::filesystem::path& folder, const ExportFiles& beside = {});
+                  const std::filesystem::path& folder, const ExportFiles& beside = {}, uint64_t tokenizer_hash = 0);
 
 // Returns tokenizer.json and tokenizer_config.json. With them, transformers encodes text as `tokenizer` does, without
 // adding tokens around the text. Text that spells a special token is an exception. `longest` is the model's number of

@@ -71,7 +71,8 @@ ExportFiles model_card(const RunFolder& run, const fs::path& folder) {
                 run.weights() + ", an average over " + text_of(state["averages"], run.weights().c_str()) + " updates");
   card += row("sequence length", text_of(batch, "sequence_length"));
   card += row("optimizer", text_of(optimizer, "name") + ", lr " + text_of(optimizer, "lr"));
-  for (const std::string& change : changes_on_the_way(read_starts(home))) card += row("changed on the way", change);
+  for (const std::string& change : changes_on_the_way(read_starts(home, [](const std::string&) {})))
+    card += row("changed on the way", change);
   if (config.has("precision")) card += row("precision", config.string("precision"));
   if (const std::string loss = validation_of(run, home / "metrics.jsonl"); !loss.empty())
     card += row("validation loss", loss);

@@ -33,14 +33,23 @@ struct Stretch {
 
 }  // namespace
 
-std::vector<Json> read_starts(const std::filesystem::path& run_dir) {
+std::vector<Json> read_starts(const std::filesystem::path& run_dir, const Note& note) {
   std::vector<Json> records;
-  if (!std::filesystem::exists(run_dir / "starts.jsonl")) return records;
-  const std::string text = read_file(run_dir / "starts.jsonl");
+  const std::filesystem::path file = run_dir / "starts.jsonl";
+  if (!std::filesystem::exists(file)) return records;
+  const std::string text = read_file(file);
+  int64_t number = 0, broken = 0, first_broken = 0;
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     Json record = try_parse_json(std::string_view(text).substr(begin, end - begin));
-    if (record.is_object()) records.push_back(std::move(record));
+    ++number;
+    if (record.is_object())
+      records.push_back(std::move(record));
+    else if (broken++ == 0)
+      first_broken = number;
   }
+  if (broken)
+    note(fmt::format("{}, line {}: found an invalid record of a start; left out{}", file.string(), first_broken,
+                     broken > 1 ? fmt::format(", with {} other such lines", broken - 1) : ""));
   return records;
 }
 

@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "base/json_fwd.h"
+#include "run/metrics.h"
 
 namespace rowan {
 
-// The records in RUN/starts.jsonl, oldest first. Lines that are not a complete JSON object are left out.
-std::vector<Json> read_starts(const std::filesystem::path& run_dir);
+// The records in RUN/starts.jsonl, oldest first. Lines that are not a JSON object are left out; one note says so.
+std::vector<Json> read_starts(const std::filesystem::path& run_dir, const Note& note);
 
 // The config file that the newest start was given, as a path relative to the working directory of that start; "" if no
 // record names one.

@@ -9,11 +9,11 @@ namespace rowan {
 
 class Checkpoint;
 
-// The hash of the tokenizer with which a checkpoint's training data was made. 0 if the checkpoint does not record it or
-// `folder` is not a checkpoint. Throws Error if the recorded hash is malformed.
-uint64_t tokenizer_of_checkpoint(const std::filesystem::path& folder);
-// Of an opened checkpoint, whose folder may be gone.
+// The hash of the tokenizer with which a checkpoint's training data was made. 0 if the checkpoint does not record it.
+// Throws Error if the recorded hash is malformed.
 uint64_t tokenizer_of_checkpoint(const Checkpoint& checkpoint);
+// The same for a file of weights: that of a checkpoint, or of a model that `rowan export` made. 0 for other files.
+uint64_t tokenizer_of_weights(const std::filesystem::path& file);
 
 // Throws Error if both hashes are known (not 0) and differ. The message uses the two names to say where the hashes come
 // from.

@@ -30,8 +30,10 @@ RunOutcome Ledger::outcome(const SweepRun& run, bool exited) {
 RunOutcome Ledger::read(const SweepRun& run, bool exited) const {
   const fs::path folder = sweep_.dir / run.name, diverged = sweep_.dir / "diverged" / (run.name + ".json");
   if (fs::exists(diverged)) {
-    const Json stored = parse_json({diverged.string(), read_file(diverged)});
-    const Json before = parse_config({diverged.string(), stored.at("config").dump()}, {}).resolved;
+    auto source = std::make_shared<JsonSource>(JsonSource{diverged.string(), read_file(diverged)});
+    const Json stored = parse_json(*source);
+    const Json config = JsonObject(source, stored).raw("config");
+    const Json before = parse_config({diverged.string(), config.dump()}, {}).resolved;
     check_same_config(diverged, before, config_of(sweep_, run).resolved);
     return {RunOutcome::State::done, std::numeric_limits<double>::infinity()};
   }

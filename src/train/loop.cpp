@@ -103,7 +103,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     if (!chosen.empty()) state = trainer->restore(chosen);
     if (!weights.empty()) {
       check_same_tokenizer(trainer->batches().tokenizer_hash(), "the shards of data.train",
-                           tokenizer_of_checkpoint(weights.parent_path()), "init: " + weights.string());
+                           tokenizer_of_weights(weights), "init: " + weights.string());
       trainer->load_weights(TensorFiles(weights));
     }
   });

@@ -35,6 +35,18 @@ bool can_resume(const Json& before, const Json& after) {
   return !was || !is || *was == *is;
 }
 
+// Throws Error if the folder is `/` or lies in the folder of another run, whose files this run would mix with its own.
+void check_is_apart(const fs::path& dir) {
+  const fs::path place = fs::weakly_canonical(fs::absolute(dir));
+  if (place == place.root_path()) fail("run.dir: found {}, expected a folder for this run alone", dir.string());
+  for (fs::path above = place; above != above.parent_path();) {
+    above = above.parent_path();
+    std::error_code unreadable;
+    if (fs::exists(above / "starts.jsonl", unreadable))
+      fail("run.dir: found {} in the folder of a run, {}; choose a folder outside of it", dir.string(), above.string());
+  }
+}
+
 bool has_content(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error) && !fs::is_empty(path, error);
@@ -63,8 +75,10 @@ RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const
   if (options_.from && *options_.from > config_.run.steps)
     fail("{}: --from: found {}, expected at most run.steps, which is {}", dir_.string(), *options_.from,
          config_.run.steps);
-  if (fs::is_directory(dir_)) {
-    check_folder(dir_, FolderKind::run);
+  const bool exists = fs::is_directory(dir_);
+  if (exists) check_folder(dir_, FolderKind::run);
+  check_is_apart(dir_);
+  if (exists) {
     lock();
     const bool same_config = look();
     if (options_.from && checkpoint_) go_back(same_config);
@@ -120,7 +134,7 @@ bool RunStart::look() {
 
 void RunStart::go_back(bool same_config) {
   const fs::path checkpoints = dir_ / "checkpoints";
-  const std::vector<Json> starts = read_starts(dir_);
+  const std::vector<Json> starts = read_starts(dir_, [](const std::string&) {});  // begin() notes what is left out
   // If the same command is repeated after an interruption, the run continues from its newest checkpoint.
   if (same_config && !starts.empty() && starts.back().value("from", Json()) == Json(*options_.from) &&
       step_of(*checkpoint_) >= *options_.from)
@@ -164,7 +178,7 @@ void RunStart::begin(Json facts) {
   }
   set_aside();
   make_directories(dir_ / "checkpoints");
-  std::vector<Json> starts = read_starts(dir_);
+  std::vector<Json> starts = read_starts(dir_, note_);
   Json record = {{"version", version()},  {"time", utc_time()},        {"host", machine_name()},
                  {"process", ::getpid()}, {"command", command_line()}, {"file", config_.file}};
   record.update(facts);

@@ -8,7 +8,7 @@
 // CALL: open, write, fsync, rename or remove.
 // Prints the number of kills and faults, and each loss. A loss is a wrong exit code, or a result that differs. The exit
 // code is 1 if there was a loss.
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +26,7 @@
 
 #include "base/json.h"
 #include "base/random.h"
+#include "event_steps.h"
 #include "exit_code.h"
 #include "paths.h"
 #include "run/metrics.h"
@@ -41,20 +42,44 @@ using Contents = std::map<std::string, std::string>;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// The files of a folder and their contents, without files and values that may differ between equal runs.
+// Stands for the curves of a run that could not write its events and has said so.
+const std::string ended_events = "ended early";
+
+// The steps that TensorBoard shows of a run.
+std::string events_of(const fs::path& run) {
+  const fs::path log = run / "log.txt";
+  if (fs::exists(log) && read_file(log).find("no more events for TensorBoard") != std::string::npos)
+    return ended_events;
+  try {
+    return fmt::format("{}", fmt::join(steps_shown(run / "tensorboard", "train/loss"), " "));
+  } catch (const std::logic_error& error) {
+    return error.what();
+  }
+}
+
+// The files of a folder and their contents, without files and values that may differ between equal runs. Events of
+// TensorBoard are compared by the steps that are shown.
 Contents contents(const fs::path& folder) {
   Contents files;
   if (!fs::exists(folder)) return files;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     const fs::path path = fs::relative(entry.path(), folder);
     const std::string name = path.filename().string();
-    const bool shown = std::any_of(path.begin(), path.end(), [](const fs::path& part) {
-      return part == "tensorboard" || part == "logs" || part.string().starts_with("earlier-");
+    const bool aside = std::any_of(path.begin(), path.end(), [](const fs::path& part) {
+      return part == "logs" || part.string().starts_with("earlier-");
     });
-    if (!entry.is_regular_file() || shown || name == "log.txt" || name == "starts.jsonl" || name == "loss.svg" ||
-        name == "report.html" || name == "manifest.json" || name == "state.json")
+    if (!aside && name == "tensorboard") files[path.string()] = events_of(entry.path().parent_path());
+    if (!entry.is_regular_file() || aside || path.parent_path().filename() == "tensorboard" || name == "log.txt" ||
+        name == "starts.jsonl" || name == "loss.svg" || name == "report.html" || name == "manifest.json")
       continue;
     std::string& content = files[path.string()];
+    if (name == "state.json") {
+      Json state = try_parse_json(read_file(entry.path()));
+      for (const char* key : {"seconds", "device"})
+        if (state.is_object()) state.erase(key);
+      content = state.dump();
+      continue;
+    }
     if (name != "metrics.jsonl") {
       content = read_file(entry.path());
       continue;
@@ -292,7 +317,7 @@ class Campaign {
 
   static std::string difference_of(const Contents& expected, const Contents& now) {
     for (const auto& [name, content] : expected)
-      if (!now.contains(name) || now.at(name) != content)
+      if (!now.contains(name) || (now.at(name) != content && now.at(name) != ended_events))
         return fmt::format("{} {}", name, now.contains(name) ? "differs" : "is missing");
     for (const auto& [name, content] : now)
       if (!expected.contains(name)) return name + " is left over";

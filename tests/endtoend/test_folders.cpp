@@ -74,18 +74,41 @@ TEST_F(Folders, NoFileTakesThePlaceOfAnother) {
   const Files before = contents(run("run"));
   const std::string config = (run("run") / "config.json").string();
   expect_mistake("report " + run("run").string() + " --out " + config,
-                 "found a file of another kind, expected a page or no file");
+                 "found a file of another kind, expected a page of rowan report or no file");
+  expect_mistake("bench gemm --json " + config,
+                 "found a file of another kind, expected results of rowan bench or no file");
   expect_mistake(train("--profile " + config), "found a file of another kind, expected a trace or no file");
   expect_mistake("tokenizer train --out " + config + " " + file().string(),
                  "expected a sentencepiece model or no file");
   EXPECT_EQ(contents(run("run")), before);
   const std::string page = (dir_ / "page.html").string(), pipe = (dir_ / "pipe").string();
   for (int i = 0; i < 2; ++i) EXPECT_EQ(rowan("report " + run("run").string() + " --out " + page).code, 0);
+  const fs::path theirs = dir_ / "theirs.html", results = dir_ / "results.json";
+  write_file_atomically(theirs, "<!DOCTYPE html>\n<p>mine</p>\n");
+  expect_mistake("report " + run("run").string() + " --out " + theirs.string(), "expected a page of rowan report");
+  EXPECT_EQ(read_file(theirs), "<!DOCTYPE html>\n<p>mine</p>\n");
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(rowan("bench loader " + (dir_ / "train.bin").string() + " --sequence-length 16 --seconds 0.001 --json " +
+                    results.string())
+                  .code,
+              0);
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   expect_mistake("report " + run("run").string() + " --out " + pipe, "found no regular file, expected a page");
   EXPECT_TRUE(fs::is_fifo(pipe));
   EXPECT_THROW(write_file_atomically(pipe, "x"), Error);
   EXPECT_TRUE(fs::is_fifo(pipe));
+}
+
+TEST_F(Folders, ARunHasAFolderOfItsOwn) {
+  ASSERT_EQ(rowan(train("--steps 1")).code, 0);
+  const Files before = contents(run("run"));
+  fs::create_directory_symlink(run("run") / "checkpoints", dir_ / "link");
+  expect_mistake(train("--set run.dir=/"), "run.dir: found /, expected a folder for this run alone");
+  for (const char* inside : {"run/checkpoints", "run/tensorboard/", "run/new/deep", "link"})
+    expect_mistake(train(into(inside)), fmt::format("run.dir: found {} in the folder of a run, {}; choose",
+                                                    run(inside).string(), fs::canonical(run("run")).string()));
+  EXPECT_EQ(contents(run("run")), before);
+  EXPECT_FALSE(fs::exists(run("run") / "new"));
 }
 
 TEST_F(Folders, AnExportReplacesAnOlderOneAsAWholeAndKeepsWhatIsNotOfIt) {

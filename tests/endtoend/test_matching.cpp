@@ -80,6 +80,34 @@ TEST_F(Matching, WhatIsReadOfAFinishedRun) {
   expect_mistake("generate " + at("run") + " --device cpu", "another tokenizer than that of the run");
 }
 
+TEST_F(Matching, AnExportRemembersTheTokenizerOfItsData) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  ASSERT_EQ(rowan("export " + at("run") + " " + at("exported")).code, 0);
+  const std::string second = " --set run.dir=" + at("second") + " --set init=";
+  const std::string theirs = " --set tokenizer=huggingface:" + at("tokenizer.json") +
+                             " --set data.train=" + at("theirs/train-*.bin") +
+                             " --set data.validation=" + at("theirs/validation-*.bin");
+  for (const std::string& init : {at("exported"), at("exported/model.safetensors")})
+    expect_mistake(
+        train(second + init + theirs),
+        "the shards of data.train: found another tokenizer than that of init: " + at("exported/model.safetensors"));
+  const Outcome same = rowan(train(second + at("exported")));
+  EXPECT_EQ(same.code, 0) << same.err;
+}
+
+TEST_F(Matching, CopiesOfShardsAreNamed) {
+  fs::create_directories(at("copies"));
+  for (const char* copy : {"a.bin", "b.bin"}) fs::copy_file(at("ours/train-00000.bin"), dir_ / "copies" / copy);
+  fs::copy_file(at("ours/validation-00000.bin"), at("copies/c.bin"));
+  const Outcome trained = rowan(train(" --set 'data.train=" + at("copies/*.bin") + "'"));
+  EXPECT_EQ(trained.code, 0) << trained.err;
+  for (const std::string& line :
+       {at("copies/b.bin") + " in data.train has the same tokens as " + at("copies/a.bin") + " in data.train",
+        at("ours/validation-00000.bin") + " in data.validation has the same tokens as " + at("copies/c.bin") +
+            " in data.train"})
+    EXPECT_NE(trained.err.find("warning: " + line + "\n"), std::string::npos) << line << "\n" << trained.err;
+}
+
 TEST_F(Matching, SharedShardsAreNamedAndTrainedOn) {
   const Outcome both = rowan(train(" --set data.train=" + at("ours/*.bin")));
   EXPECT_EQ(both.code, 0) << both.err;

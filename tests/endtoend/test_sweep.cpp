@@ -258,6 +258,13 @@ TEST_F(Sweep, ARateThatDivergesIsTheWorstAndIsNotTriedAgain) {
   const Json rows = Json::parse(read_file(dir_ / "made/table.json"))["rows"];
   for (const Json& row : rows) EXPECT_EQ(row["best_weight_decay"], 0.01);
   EXPECT_EQ(rowan(into("made") + huge).err, "rowan: wrote " + (dir_ / "made/report.html").string() + "\n");
+  const fs::path note = fs::directory_iterator(dir_ / "made/diverged")->path();
+  for (const auto& [text, mistake] :
+       {std::pair("{}", ": config: is missing"), std::pair("[]", ": top level: found a list, expected an object"),
+        std::pair(R"({"config": 5})", ": top level: found an integer, expected an object")}) {
+    write_file_atomically(note, text);
+    expect_mistake(into("made") + huge, note.string() + mistake);
+  }
 }
 
 TEST_F(Sweep, IsStoppedAndGoesOn) {

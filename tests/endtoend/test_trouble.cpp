@@ -1,4 +1,5 @@
-// Tests full disks, a second process in the same folder, text from a pipe, and inconsistent state files.
+// Tests full disks, a second process in the same folder, text from a pipe, inconsistent state files, and JSON that is
+// nested too deeply.
 #include <signal.h>
 
 #include <fstream>
@@ -157,6 +158,47 @@ TEST_F(Trouble, AStateThatLiesIsOneLine) {
     write(state);
     expect_mistake(train(), (checkpoint / "state.json").string());
   }
+}
+
+TEST_F(Trouble, DeepJsonIsOneWarningOrOneLine) {
+  const std::string deep = R"({"step":6,"x":)" + std::string(300'000, '[') + std::string(300'000, ']') + "}\n";
+  auto deepen = [&](const fs::path& file) { std::ofstream(file, std::ios::app) << deep; };
+  auto warned_once = [&](const Outcome& result, const fs::path& file, const std::string& what) {
+    EXPECT_EQ(result.code, 0) << result.err.substr(0, 1000);
+    const std::string warning = fmt::format("{}, line {}", file.string(), what);
+    const size_t at = result.err.find(warning);
+    ASSERT_NE(at, std::string::npos) << result.err.substr(0, 1000);
+    EXPECT_EQ(result.err.find(warning, at + 1), std::string::npos);
+  };
+  ASSERT_EQ(rowan(train("--steps 4")).code, 0);
+  const fs::path metrics = run("run") / "metrics.jsonl", starts = run("run") / "starts.jsonl";
+  const auto rows = std::to_string(TrainCommand::rows(run("run")).size() + 1);
+  deepen(metrics);
+  for (const std::string& command : {std::string("compare "), "report --out " + (dir_ / "page.html").string() + " "})
+    warned_once(rowan(command + run("run").string()), metrics, rows + ": found an invalid row; left out\n");
+  deepen(starts);
+  warned_once(rowan(train("--steps 4")), starts, "2: found an invalid record of a start; left out\n");
+  EXPECT_EQ(read_file(starts).find("[[["), std::string::npos);
+
+  write_file_atomically(
+      dir_ / "sweep.json",
+      Json{{"base", "config.json"}, {"dir", (dir_ / "made").string()}, {"axes", {{"run.steps", {2}}}}}.dump());
+  const std::string sweep = "sweep " + (dir_ / "sweep.json").string();
+  ASSERT_EQ(rowan(sweep).code, 0);
+  fs::path swept;
+  for (const auto& entry : fs::recursive_directory_iterator(dir_ / "made"))
+    if (entry.path().filename() == "metrics.jsonl") swept = entry.path();
+  deepen(swept);
+  const Outcome again = rowan(sweep);
+  EXPECT_EQ(again.code, 0) << again.err.substr(0, 1000);
+  EXPECT_NE(again.err.find(swept.string() + ", line "), std::string::npos) << again.err.substr(0, 1000);
+
+  const std::string tokenize =
+      "tokenize --tokenizer bytes --out " + (dir_ / "shards").string() + " " + (dir_ / "text.txt").string();
+  write_file_atomically(dir_ / "text.txt", "some text\n");
+  fs::create_directories(dir_ / "shards");
+  write_file_atomically(dir_ / "shards/manifest.json", deep);
+  expect_mistake(tokenize, "shards/manifest.json: damaged: not JSON");
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "optim/schedule.h"
 #include "run/checkpoint.h"
 #include "run/loss_chart.h"
+#include "run/starts.h"
 #include "run/tokenizer_match.h"
 #include "shared_files.h"
 #include "text_files.h"
@@ -296,7 +297,7 @@ Strings progress_seeds() {
 }
 
 const char* const run_files[] = {"metrics.jsonl", "checkpoints/step_00000001/manifest.json",
-                                 "checkpoints/step_00000001/state.json", "lock"};
+                                 "checkpoints/step_00000001/state.json", "lock", "starts.jsonl"};
 
 // The fuzzer's own run folder, with one checkpoint of one tensor.
 const std::filesystem::path& small_run() {
@@ -326,6 +327,8 @@ void run_entry(std::string_view input) {
       for (const Json& row : read_metrics(small_run() / "metrics.jsonl", note))
         promise(row["step"].get<int64_t>() >= 0, "a row has a step");
       loss_chart_text(read_loss_curves(small_run() / "metrics.jsonl", note));
+    } else if (kind == 4) {
+      changes_on_the_way(read_starts(small_run(), note));
     } else if (kind == 3) {  // the lock file
       const FolderLock lock(small_run(), "fuzzes", note, {.stale = {}, .patience = {}});
       lock.check();
@@ -343,24 +346,28 @@ Strings run_seeds() {
   return {std::string(1, 0) + "{\"step\":1,\"loss\":2.5,\"tokens\":64}\n{\"step\":1,\"val_loss\":2.25}\n",
           std::string(1, 1) + read_file(checkpoint / "manifest.json"),
           std::string(1, 2) + read_file(checkpoint / "state.json"),
-          std::string(1, 3) + R"({"host": "a", "process": 7, "start": "1", "boot": "b", "since": "c"})"};
+          std::string(1, 3) + R"({"host": "a", "process": 7, "start": "1", "boot": "b", "since": "c"})",
+          std::string(1, 4) + "{\"step\":0,\"config\":{}}\n" +
+              R"({"step":4,"from":4,"changes":{"/optimizer/lr":{"from":0.01,"to":0.02},"/run/steps":{"to":[9]}}})" +
+              "\n"};
 }
 
 }  // namespace
 
 const std::vector<FuzzFamily>& fuzz_families() {
   static const std::vector<FuzzFamily> families = {
-      {"shard", shard_entry, shard_seeds},
-      {"index", index_entry, index_seeds},
-      {"json_lines", json_lines_entry, json_lines_seeds},
-      {"gzip", stream_entry, gzip_seeds},
-      {"zstd", stream_entry, zstd_seeds},
-      {"tokenizer", tokenizer_entry, tokenizer_seeds},
-      {"safetensors", safetensors_entry, safetensors_seeds},
-      {"config", config_entry, config_seeds},
-      {"hellaswag", hellaswag_entry, hellaswag_seeds},
-      {"progress", progress_entry, progress_seeds},
-      {"run", run_entry, run_seeds},
+      {"shard", "shards of llm.c, Rowan and other programs, with Rowan's header or without", shard_entry, shard_seeds},
+      {"index", "indexes of documents: Rowan's, Megatron's and datatrove's", index_entry, index_seeds},
+      {"json_lines", "lines of JSON for `rowan tokenize`", json_lines_entry, json_lines_seeds},
+      {"gzip", "text compressed with gzip", stream_entry, gzip_seeds},
+      {"zstd", "text compressed with zstd", stream_entry, zstd_seeds},
+      {"tokenizer", "GPT-2's vocabularies, sentencepiece models and tokenizer.json", tokenizer_entry, tokenizer_seeds},
+      {"safetensors", "a safetensors file: header, tensors and values", safetensors_entry, safetensors_seeds},
+      {"config", "the sections data, model, optimizer and schedule of a config, and --set", config_entry, config_seeds},
+      {"hellaswag", "HellaSwag, as llm.c's file or as JSON lines", hellaswag_entry, hellaswag_seeds},
+      {"progress", "progress.json of an interrupted `rowan tokenize`", progress_entry, progress_seeds},
+      {"run", "a run's metrics.jsonl, starts.jsonl and lock, and its checkpoint's manifest.json and state.json",
+       run_entry, run_seeds},
   };
   return families;
 }

@@ -10,7 +10,7 @@
 namespace rowan {
 
 struct FuzzFamily {
-  const char* name;
+  const char *name, *reads;  // reads: the files that the family stands for
   // Reads the input as the program would. Returns if the result is valid or the input gives an Error. Throws another
   // exception if the result is wrong.
   std::function<void(std::string_view input)> entry;

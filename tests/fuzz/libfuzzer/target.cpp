@@ -1,6 +1,7 @@
 // This libFuzzer program fuzzes the family ROWAN_FUZZ_FAMILY. The program fills an empty corpus folder with the
-// family's seeds.
+// family's seeds. With --families it prints all families instead, and what each reads.
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -25,6 +26,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
   namespace fs = std::filesystem;
+  if (*argc == 2 && std::string_view((*argv)[1]) == "--families") {
+    for (const rowan::FuzzFamily& known : rowan::fuzz_families()) std::printf("  %-11s  %s\n", known.name, known.reads);
+    std::exit(0);
+  }
   for (int i = 1; i < *argc; ++i) {
     const fs::path corpus = (*argv)[i];
     if (!fs::is_directory(corpus) || !fs::is_empty(corpus)) continue;

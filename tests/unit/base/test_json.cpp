@@ -76,6 +76,15 @@ TEST(Json, DepthSizeAndLengthOfMessagesAreBounded) {
       error_of("{\"a\": 1}\n x").starts_with("a.json:2:2: not valid JSON: syntax error while parsing value - "));
 }
 
+TEST(Json, WhatMayBeDamagedHasTheSameLimits) {
+  EXPECT_EQ(try_parse_json(repeated("[", 65) + repeated("]", 65)).size(), 1u);
+  for (const std::string& text :
+       {repeated("[", 66) + repeated("]", 66), repeated("[", 5'000'000) + repeated("]", 5'000'000),
+        "[" + repeated("1,", 5'000'000) + "1]", std::string(R"({"a": 1, "a": 2})"), std::string("{\"a\": 1"),
+        std::string("{}\0", 3), std::string("\xff"), std::string("1e999"), std::string()})
+    EXPECT_TRUE(try_parse_json(text).is_discarded()) << text.substr(0, 20);
+}
+
 TEST(Json, WhatIsSetIsAsDeepAsWhatIsRead) {
   EXPECT_EQ(error_of_set("a.b=" + repeated("[", 63) + repeated("]", 63)), "");
   EXPECT_EQ(error_of_set("a.b.c=" + repeated("[", 63) + repeated("]", 63)),

@@ -209,6 +209,18 @@ TEST(ModelConfig, ReadsQwen3AsPublished) {
             std::string::npos);
 }
 
+TEST(ModelConfig, KeysOfPublishedConfigsThatChangeNothing) {
+  const std::string more =
+      R"(, "n_special": 0, "predict_special_tokens": true, "_num_labels": 1, "model_parallel": false,
+    "keys_to_ignore_at_inference": ["past_key_values"], "is_composition": false, "use_mrope": false,
+    "trust_remote_code": true)";
+  const ModelConfig plain = parse(std::string(tiny) + "}"), config = parse(tiny + more + "}");
+  EXPECT_EQ(function_keys(config), function_keys(plain));
+  EXPECT_EQ(config.resolved["n_special"], 0);
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "use_mrope": true})").find("use_mrope: found true, expected false"),
+            std::string::npos);
+}
+
 // Compares the frequencies for LLaMA 3.1's settings with another form of the formula.
 TEST(Rope, ScalesAsLlama3) {
   const ModelConfig config = parse(std::string(tiny) + R"(, "head_dim": 128, "rope_theta": 500000, "rope_scaling":

@@ -1,41 +1,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <string>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "event_steps.h"
 #include "run/tensorboard.h"
 #include "temporary_folder.h"
 
 namespace rowan {
 namespace {
-
-template <typename T>
-T take(std::string& bytes) {
-  T value;
-  EXPECT_GE(bytes.size(), sizeof value);
-  std::memcpy(&value, bytes.data(), sizeof value);
-  bytes.erase(0, sizeof value);
-  return value;
-}
-
-uint32_t unmask(uint32_t masked) { return std::rotl(masked - 0xa282ead8u, 15); }
-
-// Removes the first record, checks its two checksums and returns its payload.
-std::string take_record(std::string& file) {
-  std::string size_bytes = file.substr(0, 8);
-  size_t size = take<uint64_t>(file);
-  EXPECT_EQ(unmask(take<uint32_t>(file)), crc32c(size_bytes));
-  std::string event = file.substr(0, size);
-  file.erase(0, size);
-  EXPECT_EQ(unmask(take<uint32_t>(file)), crc32c(event));
-  return event;
-}
 
 TEST(TensorBoard, Crc32cMatchesRfc3720) {
   EXPECT_EQ(crc32c("123456789"), 0xe3069283u);
@@ -47,11 +24,11 @@ TEST(TensorBoard, RecordsHoldTheScalars) {
   TensorBoardWriter writer(folder / "deep");
   writer.scalar("train/loss", 300, 2.5f, 1.7e9);
   std::string file = read_file(writer.path());
-  std::string version = take_record(file);
+  const std::string version = take_record(file).value();
   EXPECT_EQ(version.substr(version.size() - 15),
             "\x1a\x0d"
             "brain.Event:2");
-  std::string event = take_record(file);
+  std::string event = take_record(file).value();
   EXPECT_TRUE(file.empty());
   EXPECT_EQ(take<uint8_t>(event), 0x09);  // wall_time, 64 bits
   EXPECT_EQ(take<double>(event), 1.7e9);
@@ -63,32 +40,6 @@ TEST(TensorBoard, RecordsHoldTheScalars) {
                                24));
 }
 
-// The steps that TensorBoard's event_accumulator would show. The accumulator reads the files in the order of their
-// names. When a file begins a session at some step, the accumulator discards what it has read of this and of later
-// steps.
-std::vector<int64_t> steps_shown(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  std::vector<int64_t> steps;
-  for (const auto& path : files)
-    for (std::string file = read_file(path); !file.empty();) {
-      std::string event = take_record(file);
-      event.erase(0, 1 + sizeof(double) + 1);  // wall_time, and the key of step
-      int64_t step = 0;
-      for (int shift = 0;; shift += 7) {
-        const uint8_t byte = take<uint8_t>(event);
-        step |= static_cast<int64_t>(byte & 0x7f) << shift;
-        if (byte < 0x80) break;
-      }
-      if (event == "\x3a\x02\x08\x01")  // session_log {status: START}
-        std::erase_if(steps, [&](int64_t earlier) { return earlier >= step; });
-      else if (event[0] == 0x2a)
-        steps.push_back(step);
-    }
-  return steps;
-}
-
 TEST(TensorBoard, EachStepIsShownOnceAfterAnyNumberOfStarts) {
   const TemporaryFolder temporary;
   const std::filesystem::path folder = temporary / "tensorboard";
@@ -98,7 +49,7 @@ TEST(TensorBoard, EachStepIsShownOnceAfterAnyNumberOfStarts) {
     for (int64_t step = std::max<int64_t>(first, 1); step < first + 300; ++step) writer.scalar("train/loss", step, 1);
     want.clear();
     for (int64_t step = 1; step < first + 300; ++step) want.push_back(step);
-    EXPECT_EQ(steps_shown(folder), want) << first;
+    EXPECT_EQ(steps_shown(folder, "train/loss"), want) << first;
   }
 }
 

@@ -287,8 +287,30 @@ void expect_linear(const Tokenizer& tokenizer) {
         << tokenizer.spec() << ": " << longer[i].name;
 }
 
+// A byte-level tokenizer.json with LLaMA 3's pattern and a few merges.
+std::string llama3_json() {
+  Json json = Json::parse(tokenizer_files(*make_tokenizer("bytes"), 64).at("tokenizer.json"));
+  json["pre_tokenizer"] = Json::parse(R"--({"type": "Sequence", "pretokenizers": [
+    {"type": "Split", "behavior": "Isolated", "invert": false, "pattern": {"Regex":
+     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}},
+    {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})--");
+  Json& model = json["model"];
+  for (const auto& [left, right] :
+       std::vector<std::pair<std::string, std::string>>{{"a", "a"}, {"aa", "aa"}, {"\u0120", "\u0120"}, {"1", "2"}}) {
+    const size_t id = model["vocab"].size();
+    model["vocab"][left + right] = id;
+    model["merges"].push_back({left, right});
+  }
+  return json.dump();
+}
+
 TEST(HardText, TakesLinearTime) {
   expect_linear(*make_tokenizer("bytes"));
+  TemporaryFolder made;
+  made.write("tokenizer.json", llama3_json());
+  const auto llama3 = make_tokenizer("huggingface:" + (made / "tokenizer.json"));
+  EXPECT_EQ(llama3->encode("aaaa  a12"), (std::vector<int32_t>{258, ' ', ' ', 'a', 260}));
+  expect_linear(*llama3);
   for (bool bpe : {true, false})
     if (const std::string model = trained(bpe); !model.empty()) expect_linear(*ModelFile(model).open());
   ROWAN_SHARED_OR_SKIP(folder, "corpora/tokenizers");
