@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "comm/communicator.h"
+#include "comm/transports.h"
 #include "model/weights.h"
 #include "run/export.h"
 #include "small_run.h"
@@ -256,6 +258,30 @@ TEST_F(Weights, AnotherFunctionOfTheSameShapesIsRefused) {
   scaled["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 2.0}};
   scaled["transformers.js_config"] = 3;  // a key that Rowan ignores
   write_file_atomically(hf() / "config.json", scaled.dump());
+// While the start is told that it skips the damaged step 3, the run saves step 4 and removes step 2.
+TEST_F(Weights, InitOfARunThatRotatesTakesANewerCheckpoint) {
+  make(small_llama());
+  const fs::path folder = run() / "checkpoints";
+  for (int64_t step : {2, 3}) fs::copy(checkpoint(), checkpoint_path(folder, step));
+  std::string bytes = read_file(checkpoint_path(folder, 3) / "model.safetensors");
+  bytes.back() ^= 1;
+  write_file_atomically(checkpoint_path(folder, 3) / "model.safetensors", bytes);
+  int notes = 0;
+  auto rotate = [&](const std::string&) {
+    if (notes++ > 0) return;
+    fs::copy(checkpoint(), checkpoint_path(folder, 4));
+    fs::remove_all(checkpoint_path(folder, 2));
+  };
+  EXPECT_EQ(find_initial_weights(run().string(), config_, rotate), checkpoint_path(folder, 4) / "model.safetensors");
+  EXPECT_EQ(notes, 1);
+  const auto alone = make_single_communicator();
+  const auto opened = open_initial_weights(*alone, run().string(), config_, rotate);
+  EXPECT_EQ(opened->file, checkpoint_path(folder, 4) / "model.safetensors");
+  const std::vector<float> want = read_floats(SafeTensors(opened->file).find("model.norm.weight"));
+  fs::remove_all(folder);
+  EXPECT_EQ(read_floats(opened->tensors.find("model.norm.weight")), want) << "open weights need no file";
+}
+
   EXPECT_NE(error_of([&] { found(hf()); }).find("config.json:1: rope_scaling.rope_type: "), std::string::npos);
 }
 
