@@ -45,6 +45,7 @@ class RunFolder {
   // RUN/config.json, for the sections that have no accessor here.
   JsonObject config() const { return JsonObject(source_, config_); }
   const ModelConfig& model() const { return model_; }
+  const DataConfig& data() const { return data_; }
   // The config's "tokenizer"; "" if it has none.
   const std::string& tokenizer() const { return tokenizer_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }

@@ -46,6 +46,22 @@ TEST_F(Output, RowsGoToStdoutNotesToStderrAndBothToTheLog) {
   }
 }
 
+// The default seed of a run is 42, and the sample's temperature is 0.7.
+TEST_F(Output, TheSampleIsWhatGenerateContinues) {
+  for (const std::string prompt : {"abc", ""}) {
+    const std::string name = "run" + prompt;
+    const Outcome trained =
+        rowan(train("--set run.sample_prompt='\"" + prompt + "\"' --set run.sample_tokens=20" + into(name)));
+    ASSERT_EQ(trained.code, 0) << trained.err;
+    const Outcome text = rowan("generate " + run(name).string() + " --prompt '" + prompt +
+                               "' --tokens 20 --temperature 0.7 --seed 42 --device cpu");
+    ASSERT_EQ(text.code, 0) << text.err;
+    EXPECT_TRUE(text.out.starts_with(prompt)) << text.out;
+    EXPECT_NE(trained.err.find(", by the newest checkpoint:\n" + text.out), std::string::npos)
+        << trained.err << "generate: " << text.out;
+  }
+}
+
 TEST_F(Output, AResultThatCannotBeWrittenIsAnError) {
   ASSERT_EQ(rowan(train()).code, 0);
   const std::string dir = run("run").string();

@@ -295,6 +295,33 @@ TEST(DataNeed, AnAverageCostsAnotherPass) {
               fmt::format("every 100 steps on 40.0K tokens, about {}% of the run", percent));
 }
 
+// A model that reads one document per row does not learn how a document begins.
+TEST(ConfigReference, ASampleOfDocumentsNeedsAText) {
+  const TemporaryFolder folder;
+  Json config = Json::parse(read_file(source_path("configs/quickstart.json")));
+  config["data"]["reading"] = "documents";
+  const std::string path = folder.write("config.json", config.dump());
+  auto error = [&](const std::vector<Edit>& edits) {
+    try {
+      load_config(path, edits);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(error({}), path +
+                           ": run.sample_prompt: is empty, expected a text that the sample of run.sample_tokens "
+                           "continues, because with data.reading documents a model does not learn how a document "
+                           "begins");
+  EXPECT_EQ(error({"run.sample_prompt=Once"}), "");
+  EXPECT_EQ(error({"run.sample_tokens=0"}), "");
+  EXPECT_EQ(error({"tokenizer=\"\""}), "") << "without a tokenizer there is no sample";
+  EXPECT_EQ(error({"data.reading=packed"}), "");
+  config["version"] = "0.1.0";
+  folder.write("config.json", config.dump());
+  EXPECT_EQ(error({}), "") << "the config of an earlier run";
+}
+
 // An integer that does not fit in a field is refused, not truncated.
 TEST(ConfigReference, IntegersHaveARange) {
   const std::string path = source_path("configs/quickstart.json");
