@@ -104,9 +104,8 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   if (losses.galore)
     fmt::print("as GaLore    {:.6f}, perplexity {:.4f}: the same, divided by n + 1 instead of n batches\n",
                *losses.galore, std::exp(*losses.galore));
-  if (rows.data().shards().size() == 1)
-    if (auto floor = entropy_floor(rows.data().shards()[0].path()))
-      fmt::print("entropy      {:.6f} nats per token: of the whole text\n", floor->sample);
+  if (const auto floor = floor_of(rows, [](const std::string& text) { tell("rowan: {}\n", text); }))
+    fmt::print("entropy      {:.6f} nats per token: of the whole text\n", floor->sample);
 }
 
 void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backend& backend) {

@@ -135,7 +135,8 @@ void print_end_page(const TrainConfig& config, const std::optional<double>& vali
                     Progress& progress) {
   const std::filesystem::path dir = config.run.dir;
   std::optional<EntropyFloor> floor;
-  if (config.data.validation.size() == 1) floor = entropy_floor(config.data.validation[0]);
+  if (trainer.validation_set())
+    floor = floor_of(*trainer.validation_set(), [&](const std::string& text) { progress.message("warning: " + text); });
   LossCurves curves = read_loss_curves(dir / "metrics.jsonl", [&](const std::string& text) { progress.message(text); });
   if (floor) curves.floor = floor->sample;
   try {

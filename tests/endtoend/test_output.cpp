@@ -62,6 +62,20 @@ TEST_F(Output, TheSampleIsWhatGenerateContinues) {
   }
 }
 
+TEST_F(Output, ADamagedEntropyFileEndsNoRun) {
+  auto end_of_run = [&](const std::string& entropy) {
+    write_file_atomically(dir_ / "entropy.json", entropy);
+    const Outcome trained = rowan(train());
+    EXPECT_EQ(trained.code, 0) << trained.err;
+    return trained.err;
+  };
+  EXPECT_NE(end_of_run("{").find("warning: no entropy floor: " + (dir_ / "entropy.json").string() + ":1:"),
+            std::string::npos);
+  EXPECT_NE(end_of_run(R"({"entropy": 1, "shards": {"validation.bin": {"nats_per_token": 1.25}}})")
+                .find("entropy of the whole validation text 1.2500"),
+            std::string::npos);
+}
+
 TEST_F(Output, AResultThatCannotBeWrittenIsAnError) {
   ASSERT_EQ(rowan(train()).code, 0);
   const std::string dir = run("run").string();
