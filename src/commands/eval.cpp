@@ -61,8 +61,10 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
     const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
     check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), rows.data().shards().front().tokenizer_hash(),
                          "the shards");
-    const int64_t bytes = target_bytes(rows, *tokenizer);
-    if (bytes > 0) fmt::print("bits/byte    {:.6f} ({} bytes of text)\n", bits_per_byte(losses, bytes), bytes);
+    const TargetText text = text_of_targets(rows, *tokenizer);
+    if (text.bytes == 0) return;
+    fmt::print("bits/byte    {:.6f} ({} bytes of text{})\n", bits_per_byte(losses, text.bytes), text.bytes,
+               text.unknown ? fmt::format("; {} targets are unknown tokens, which count as none", text.unknown) : "");
   } catch (const Error& error) {
     tell("rowan: no bits per byte: {}\n", error.what());
   }

@@ -83,7 +83,7 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
                                                   config.run.eval_tokens ? config.run.eval_tokens : INT64_MAX);
   const std::unique_ptr<Tokenizer> tokenizer = fitting_tokenizer(config);
   check_tokenizers(config, tokenizer.get(), batches_.tokenizer_hash(), validation_.get());
-  if (validation_ && tokenizer) validation_bytes_ = target_bytes(*validation_, *tokenizer);
+  if (validation_ && tokenizer) validation_bytes_ = text_of_targets(*validation_, *tokenizer).bytes;
   if (!config.data.hellaswag.empty())
     hellaswag_ =
         read_hellaswag(config.data.hellaswag, tokenizer.get(), config.batch.sequence_length, config.model.vocabulary);
