@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "distances.h"
 #include "kernels/thread_pool.h"
+#include "model/export_config.h"
 #include "model/layout.h"
 #include "model/model.h"
 #include "paths.h"
