@@ -215,7 +215,7 @@ void finish_llama(JsonObject& object, ModelConfig& config, bool qwen3) {
     object.fail("num_key_value_heads",
                 fmt::format("found {}, expected a divisor of {}, the attention heads", config.kv_heads, config.heads));
   if (config.head_dim % 2)
-    object.fail("num_attention_heads",
+    object.fail(object.has("head_dim") ? "head_dim" : "num_attention_heads",
                 fmt::format("found a head dimension of {}, expected an even one for RoPE", config.head_dim));
   check_rope(object, *config.rope, config.head_dim);
   check_dropout(object, config.dropout, {"embedding_dropout", "attention_dropout", "residual_dropout"});
