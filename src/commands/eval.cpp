@@ -18,6 +18,7 @@
 #include "model/weights.h"
 #include "run/run_folder.h"
 #include "run/tokenizer_match.h"
+#include "tokenizer/tokenizer.h"
 #include "train/config.h"
 #include "train/device.h"
 
@@ -35,10 +36,12 @@ void print_checkpoint(const EvalOptions& options, const RunFolder& folder) {
              options.weights == "raw" ? "" : ", weights " + options.weights);
 }
 
-std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& folder, Backend& backend,
+int64_t sequence_length_of(const RunFolder& folder) {
+  return folder.config().object("batch", true).integer("sequence_length", {}, 1, most_tokens_at_once);
+}
+
+std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& folder, Backend& backend, int64_t seq,
                                   int32_t end_token) {
-  JsonObject batch = folder.config().object("batch", true);
-  const int64_t seq = batch.integer("sequence_length", {}, 1, most_tokens_at_once);
   const int64_t micro_batch = options.micro_batch ? options.micro_batch : std::max<int64_t>(4, 4096 / seq);
   const ModelOptions run_as{
       .batch = micro_batch, .seq = seq, .training = false, .documents = folder.documents(end_token)};
@@ -58,8 +61,10 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
     const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
     check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), rows.data().shards().front().tokenizer_hash(),
                          "the shards");
-    const int64_t bytes = target_bytes(rows, *tokenizer);
-    if (bytes > 0) fmt::print("bits/byte    {:.6f} ({} bytes of text)\n", bits_per_byte(losses, bytes), bytes);
+    const TargetText text = text_of_targets(rows, *tokenizer);
+    if (text.bytes == 0) return;
+    fmt::print("bits/byte    {:.6f} ({} bytes of text{})\n", bits_per_byte(losses, text.bytes), text.bytes,
+               text.unknown ? fmt::format("; {} targets are unknown tokens, which count as none", text.unknown) : "");
   } catch (const Error& error) {
     tell("rowan: no bits per byte: {}\n", error.what());
   }
@@ -79,9 +84,9 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   if (data.validation.empty()) fail("{}: found a run without validation data; name some with --data", options.run);
   const int64_t of_the_run = folder.config().object("run").integer("eval_tokens", 0, 0);
   const int64_t tokens = options.tokens ? options.tokens : of_the_run ? of_the_run : INT64_MAX;
-  const int64_t seq = folder.config().object("batch", true).integer("sequence_length", {}, 1, most_tokens_at_once);
+  const int64_t seq = sequence_length_of(folder);
   ValidationSet rows(data, seq, folder.model().vocabulary, tokens);
-  const std::unique_ptr<Model> model = open_model(options, folder, backend, rows.data().end_id());
+  const std::unique_ptr<Model> model = open_model(options, folder, backend, seq, rows.data().end_id());
   const Shard& shard = rows.data().shards().front();
   check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(), tokenizer_of_checkpoint(folder.checkpoint()),
                        options.run);
@@ -101,9 +106,8 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   if (losses.galore)
     fmt::print("as GaLore    {:.6f}, perplexity {:.4f}: the same, divided by n + 1 instead of n batches\n",
                *losses.galore, std::exp(*losses.galore));
-  if (rows.data().shards().size() == 1)
-    if (auto floor = entropy_floor(rows.data().shards()[0].path()))
-      fmt::print("entropy      {:.6f} nats per token: of the whole text\n", floor->sample);
+  if (const auto floor = floor_of(rows, [](const std::string& text) { tell("rowan: {}\n", text); }))
+    fmt::print("entropy      {:.6f} nats per token: of the whole text\n", floor->sample);
 }
 
 void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backend& backend) {
@@ -113,11 +117,13 @@ void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backen
     check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint()),
                          "the run");
   }
-  const std::unique_ptr<Model> model = open_model(options, folder, backend, tokenizer ? tokenizer->end_id() : -1);
-  std::vector<HellaSwagItem> items =
-      read_hellaswag(options.task[1], tokenizer.get(), model->options().seq, folder.model().vocabulary);
+  const int64_t trained = sequence_length_of(folder);
+  const std::vector<HellaSwagItem> items =
+      read_hellaswag(options.task[1], tokenizer.get(), trained, folder.model().vocabulary);
+  const int64_t seq = length_for(items, trained);
+  const std::unique_ptr<Model> model = open_model(options, folder, backend, seq, tokenizer ? tokenizer->end_id() : -1);
   BatchEvaluator losses(backend, *model);
-  HellaSwagScore score = score_hellaswag(items, model->options().batch, model->options().seq, std::ref(losses));
+  const HellaSwagScore score = score_hellaswag(items, model->options().batch, seq, std::ref(losses));
   print_checkpoint(options, folder);
   fmt::print("hellaswag    acc_norm {:.4f}  acc {:.4f}  ({} items, scored as in llm.c)\n", score.acc_norm(),
              score.acc(), score.items);

@@ -11,6 +11,7 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "commands/commands.h"
+#include "evaluate/prompt.h"
 #include "kernels/backend.h"
 #include "run/predictor.h"
 #include "run/run_folder.h"
@@ -36,11 +37,8 @@ void run_generate(const GenerateOptions& options) {
     fail("{}: found no tokenizer in the run's config; generating text needs one", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
   check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint()), "the run");
-  std::vector<int32_t> tokens = tokenizer->encode(options.prompt);
-  // Without a prompt, the model continues from an end token, as at the start of a document. The end token is not
-  // printed.
-  const size_t skip = tokens.empty();
-  if (tokens.empty()) tokens.push_back(tokenizer->end_id());
+  Prompt prompt = make_prompt(folder.data(), *tokenizer, "--prompt", options.prompt);
+  std::vector<int32_t>& tokens = prompt.tokens;
 
   std::unique_ptr<Backend> backend = make_backend(named<Device>("--device", options.device), 0, 0);
   const int64_t wanted = static_cast<int64_t>(tokens.size()) + options.tokens, positions = folder.model().positions;
@@ -52,7 +50,7 @@ void run_generate(const GenerateOptions& options) {
   Predictor predict(*backend, folder, std::min(context, wanted), tokenizer.get());
   std::string shown;
   auto print = [&](bool complete) {
-    std::string text = tokenizer->decode(std::span(tokens).subspan(skip));
+    std::string text = tokenizer->decode(std::span(tokens).subspan(prompt.text));
     if (!complete) text.resize(complete_size(text));
     if (!text.starts_with(shown)) return;
     fmt::print("{}", text.substr(shown.size()));
@@ -74,7 +72,8 @@ void add_generate(CommandLine& command) {
   command.add("--weights", options->weights, "which weights: raw, or an average that the run keeps (ema or tail)")
       .show_default()
       .one_of({"raw", "ema", "tail"});
-  command.add("--prompt", options->prompt, "text to continue; by default starts a new document");
+  command.add("--prompt", options->prompt,
+              "text to continue, as at the start of a document; by default starts a new one");
   command.add("--tokens", options->tokens, "at most this many tokens")
       .show_default()
       .range(int64_t{1}, int64_t{1} << 30);

@@ -50,20 +50,27 @@ void inspect_safetensors(const fs::path& path, Report& report) {
   }
 }
 
-void inspect_checkpoint(const fs::path& folder, Report& report) {
-  report.line("kind", "checkpoint");
-  try {
-    verify_checkpoint(folder);
-    report.line("checksums", "match");
-  } catch (const Error& error) {
-    report.wrong("{}", error.what());
-    return;
-  }
-  const Checkpoint checkpoint(folder);
+namespace {
+
+void show_checkpoint(const Checkpoint& checkpoint, Report& report) {
+  report.line("checksums", "match");
   report.line("model", "{} tensors", checkpoint.model().names().size());
   report.line("optimizer", "{} tensors", checkpoint.optimizer().names().size());
   for (const auto& [key, value] : checkpoint.state().items())
     report.line("state", "{} = {}", key, shown(value.dump(), 80));
+}
+
+}  // namespace
+
+void inspect_checkpoint(const fs::path& folder, Report& report) {
+  report.line("kind", "checkpoint");
+  try {
+    verify_checkpoint(folder);
+  } catch (const Error& error) {
+    report.wrong("{}", error.what());
+    return;
+  }
+  show_checkpoint(Checkpoint(folder), report);
 }
 
 namespace {
@@ -88,7 +95,9 @@ void inspect_folder(const fs::path& folder, const InspectOptions& options, Repor
   if (fs::exists(folder / "checkpoints")) {
     if (!options.step.empty()) {
       auto note = [](const std::string& text) { tell("rowan: {}\n", text); };
-      return inspect_checkpoint(find_checkpoint(folder, options.step, note).checkpoint, report);
+      const OpenedCheckpoint opened = open_checkpoint(folder, options.step, note);  // verifies it, too
+      report.line("kind", "checkpoint");
+      return show_checkpoint(*opened.checkpoint, report);
     }
     report.line("kind", "run");
     for (const fs::path& checkpoint : list_checkpoints(folder / "checkpoints"))

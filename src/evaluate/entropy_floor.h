@@ -8,9 +8,13 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
+#include <string>
 
 namespace rowan {
+
+class ValidationSet;
 
 struct EntropyFloor {
   double source;  // nats per token of the source: the floor in expectation
@@ -20,5 +24,10 @@ struct EntropyFloor {
 // Reads the floor of a shard from entropy.json in the shard's folder. Returns nothing if there is no such file, or if
 // the file does not name the shard. Throws Error if the file is malformed.
 std::optional<EntropyFloor> entropy_floor(const std::filesystem::path& shard);
+
+// The floor of the loss over `set`. Returns nothing if the floor does not bound that loss. It does if the set is one
+// shard, read as packed rows, and every token but the first is a target that counts. If entropy.json is malformed,
+// calls `warn` with a line and returns nothing.
+std::optional<EntropyFloor> floor_of(const ValidationSet& set, const std::function<void(const std::string&)>& warn);
 
 }  // namespace rowan

@@ -10,8 +10,14 @@
 namespace rowan {
 
 int32_t sample_token(std::span<const float> logits, const Sampling& sampling, uint64_t position) {
-  for (size_t id = 0; id < logits.size(); ++id)
-    if (std::isnan(logits[id])) fail("generate: token {}: found NaN as its logit", id);
+  bool possible = false;
+  for (size_t id = 0; id < logits.size(); ++id) {
+    if (std::isnan(logits[id]) || logits[id] == INFINITY)
+      fail("generate: token {}: found {} as its logit, expected a number", id,
+           std::isnan(logits[id]) ? "NaN" : "infinity");
+    possible = possible || std::isfinite(logits[id]);
+  }
+  if (!possible) fail("generate: found no token with a finite logit");
   auto likelier = [&](int32_t a, int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; };
   std::vector<int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);

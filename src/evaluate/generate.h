@@ -18,7 +18,7 @@ struct Sampling {
 // Draws a token with probability softmax(logits / temperature), or takes the likeliest one if the temperature is 0. If
 // several tokens are equally likely, temperature 0 and top_k prefer the lower id. The result depends only on the
 // arguments. `position` is the number of tokens drawn before.
-// Throws Error if a logit is NaN.
+// A logit of -infinity is a probability of 0. Throws Error if a logit is NaN or infinity, or if none is finite.
 int32_t sample_token(std::span<const float> logits, const Sampling& sampling, uint64_t position);
 
 // Returns the logits of the token after `tokens`.

@@ -1,7 +1,9 @@
 #include "evaluate/hellaswag.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -9,12 +11,14 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "data/dataset.h"
+#include "tokenizer/tokenizer.h"
 
 namespace rowan {
 namespace {
 
 constexpr size_t header_bytes = 1024;
 constexpr uint16_t item_mark = 65535;
+constexpr int32_t gpt2_ids = 50257;
 
 // Reads the u16 stream of the binary file.
 class WordReader {
@@ -106,8 +110,14 @@ std::vector<HellaSwagItem> read_jsonl(const std::string& name, std::string_view 
            line);
     if (tokenizer == nullptr) fail("{}: HellaSwag as text needs a tokenizer", name);
     HellaSwagItem& item = items.emplace_back();
-    item.context = tokenizer->encode(record["ctx"].get<std::string>());
-    for (size_t e = 0; e < 4; ++e) item.endings[e] = tokenizer->encode(" " + record["endings"][e].get<std::string>());
+    const std::string context = record["ctx"].get<std::string>();
+    item.context = tokenizer->encode(context);
+    // An ending is not encoded alone, because many tokenizers put a space before each text.
+    for (size_t e = 0; e < 4; ++e) {
+      const std::vector<int32_t> all = tokenizer->encode(context + " " + record["endings"][e].get<std::string>());
+      item.endings[e].assign(all.begin() + static_cast<std::ptrdiff_t>(std::min(item.context.size(), all.size())),
+                             all.end());
+    }
     item.label = label_of(record);
   }
   return items;
@@ -138,8 +148,13 @@ std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, con
   const std::string name = path.string();
   int32_t magic = 0;
   if (file.size() >= sizeof magic) std::memcpy(&magic, file.data(), sizeof magic);
-  std::vector<HellaSwagItem> items =
-      magic == hellaswag_magic ? read_binary(name, file.text()) : read_jsonl(name, file.text(), tokenizer);
+  const bool binary = magic == hellaswag_magic;
+  if (binary && tokenizer && tokenizer->vocab_size() != gpt2_ids)
+    fail(
+        "{}: found ids of GPT-2, expected ids of the tokenizer {}, which has {} instead of {}; the data set's own "
+        ".jsonl works with every tokenizer",
+        name, tokenizer->spec(), tokenizer->vocab_size(), gpt2_ids);
+  std::vector<HellaSwagItem> items = binary ? read_binary(name, file.text()) : read_jsonl(name, file.text(), tokenizer);
   if (items.empty()) fail("{}: found no examples", name);
   return items;
 }
@@ -164,6 +179,19 @@ std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, con
     }
   }
   return items;
+}
+
+int64_t length_for(const std::vector<HellaSwagItem>& items, int64_t sequence_length) {
+  size_t longest = 0;
+  for (const HellaSwagItem& item : items)
+    for (const std::vector<int32_t>& ending : item.endings)
+      longest = std::max(longest, item.context.size() + ending.size() - 1);  // the last token is no input
+  return std::min(sequence_length, (static_cast<int64_t>(longest) + 15) / 16 * 16);
+}
+
+double HellaSwagScore::share(int64_t correct) const {
+  if (undefined > 0) return std::numeric_limits<double>::quiet_NaN();
+  return items ? static_cast<double>(correct) / static_cast<double>(items) : 0;
 }
 
 HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t batch, int64_t sequence_length,
@@ -198,6 +226,8 @@ HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t 
       const auto of_item = loss.begin() + 4 * i;
       return std::min_element(of_item, of_item + 4) - of_item;
     };
+    score.undefined +=
+        std::any_of(sum.begin() + 4 * i, sum.begin() + 4 * i + 4, [](double loss) { return !std::isfinite(loss); });
     const int label = items[static_cast<size_t>(first + i)].label;
     score.correct_by_mean += chosen(mean) == label;
     score.correct_by_sum += chosen(sum) == label;

@@ -9,9 +9,9 @@
 #include <functional>
 #include <vector>
 
-#include "tokenizer/tokenizer.h"
-
 namespace rowan {
+
+class Tokenizer;
 
 struct HellaSwagItem {
   std::vector<int32_t> context;
@@ -20,16 +20,20 @@ struct HellaSwagItem {
 };
 
 // Reads llm.c's binary file (magic 20240522), which holds GPT-2 ids, or the data set's own .jsonl. A .jsonl file needs
-// a tokenizer. The tokenizer encodes "ctx" as it is, and each string of "endings" with a space before the string.
-// Throws Error naming the file.
+// a tokenizer; with a binary file, a tokenizer is only compared with GPT-2's by its number of ids. The tokenizer
+// encodes "ctx", and for each string of "endings" also one text of "ctx", a space and the string. The ids of this text
+// after as many as "ctx" has are the ending's, as in EleutherAI's harness. Throws Error naming the file.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer);
 
 constexpr int32_t hellaswag_magic = 20240522;
 
 struct HellaSwagScore {
   int64_t items = 0, correct_by_mean = 0, correct_by_sum = 0;
-  double acc_norm() const { return items ? static_cast<double>(correct_by_mean) / static_cast<double>(items) : 0; }
-  double acc() const { return items ? static_cast<double>(correct_by_sum) / static_cast<double>(items) : 0; }
+  int64_t undefined = 0;  // items with a loss that is not finite
+  // Fractions of the items; NaN if an item is undefined.
+  double acc_norm() const { return share(correct_by_mean); }
+  double acc() const { return share(correct_by_sum); }
+  double share(int64_t correct) const;
 };
 
 // Reads the examples and checks that a model of this sequence length and vocabulary can be scored on them. Throws Error
@@ -37,6 +41,10 @@ struct HellaSwagScore {
 // longer than sequence_length.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
                                           int64_t sequence_length, int64_t vocab_size);
+
+// A sequence length that is enough for every row of the items: the length of the longest row, rounded up to a multiple
+// of 16, but at most `sequence_length`.
+int64_t length_for(const std::vector<HellaSwagItem>& items, int64_t sequence_length);
 
 // Computes losses[batch * T], in nats, of targets[batch * T] given inputs[batch * T]; 0 where the target is -100. T is
 // the sequence length.

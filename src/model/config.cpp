@@ -216,14 +216,13 @@ void finish_llama(JsonObject& object, ModelConfig& config, bool qwen3) {
     object.fail("num_key_value_heads",
                 fmt::format("found {}, expected a divisor of {}, the attention heads", config.kv_heads, config.heads));
   if (config.head_dim % 2)
-    object.fail("num_attention_heads",
+    object.fail(object.has("head_dim") ? "head_dim" : "num_attention_heads",
                 fmt::format("found a head dimension of {}, expected an even one for RoPE", config.head_dim));
   check_rope(object, *config.rope, config.head_dim);
   check_dropout(object, config.dropout, {"embedding_dropout", "attention_dropout", "residual_dropout"});
   config.residual_init_std = config.init_std;
   if (!qwen3) return;
   config.qk_norm = HeadNorm::rms_gain;
-  object.choice("hidden_act", {"silu"}, "silu");
   for (const char* key : {"sliding_window", "max_window_layers"})  // these have no effect without use_sliding_window
     if (object.has(key)) object.raw(key);
 }
@@ -319,50 +318,6 @@ ModelConfig load_model(const std::string& path) {
   auto source = std::make_shared<const JsonSource>(JsonSource{path, read_file(path)});
   Json json = parse_json(*source);
   return parse_model(JsonObject(source, json));
-}
-
-Json hugging_face_config(const ModelConfig& config) {
-  auto refuse = [](const char* key, const auto& value) {
-    fail("export: found {} {}, which no model of Hugging Face transformers has", key, value);
-  };
-  if (config.embedding_norm) refuse("embedding_norm", true);
-  if (config.head_bias) refuse("head_bias", true);
-  if (config.logit_softcap > 0) refuse("logit_softcap", config.logit_softcap);
-  if (config.attention_scale > 0) refuse("attention_scale", config.attention_scale);
-  if (config.qk_clip > 0) refuse("qk_clip", config.qk_clip);
-  if (config.family == Family::llama) {
-    if (config.qk_norm == HeadNorm::rms) refuse("qk_norm", "rms");
-    if (config.qk_norm == HeadNorm::rms_gain && config.mlp_bias) refuse("qk_norm rms_gain and mlp_bias", true);
-    if (config.activation != Activation::silu) refuse("hidden_act", "relu2");
-    if (!config.gated) refuse("gated_mlp", false);
-    if (config.rope->fraction != 1) refuse("rope_fraction", config.rope->fraction);
-    if (config.rope->frequencies == Rope::Frequencies::endpoint) refuse("rope_frequencies", "endpoint");
-    if (config.rope->direction != 1) refuse("rope_direction", config.rope->direction);
-  }
-
-  Json result = config.resolved;
-  for (const char* key : {"bias", "split_qkv", "qk_clip", "comment", "embedding_norm", "head_bias", "qk_norm",
-                          "gated_mlp", "rope_fraction", "rope_frequencies", "rope_direction", "attention_scale",
-                          "logit_softcap", "embedding_dropout", "residual_dropout", "initialization"})
-    result.erase(key);
-  result["tie_word_embeddings"] = config.tied;
-  if (config.family == Family::gpt2) {
-    result["architectures"] = {"GPT2LMHeadModel"};
-    result["embd_pdrop"] = config.dropout.embedding;
-    result["attn_pdrop"] = config.dropout.attention;
-    result["resid_pdrop"] = config.dropout.residual;
-    result["n_ctx"] = config.positions;
-    return result;
-  }
-  const bool qwen3 = config.qk_norm == HeadNorm::rms_gain;
-  result["model_type"] = qwen3 ? "qwen3" : "llama";
-  result["architectures"] = {qwen3 ? "Qwen3ForCausalLM" : "LlamaForCausalLM"};
-  result["max_position_embeddings"] = config.positions;
-  result["num_key_value_heads"] = config.kv_heads;
-  result["head_dim"] = config.head_dim;
-  result["hidden_act"] = "silu";
-  if (qwen3) result.erase("mlp_bias");
-  return result;
 }
 
 std::vector<std::pair<std::string, std::string>> function_keys(const ModelConfig& config) {

@@ -97,10 +97,6 @@ struct TrainingFlops {
 };
 TrainingFlops flops_per_token(const ModelConfig& config, int64_t seq);
 
-// A config.json that Hugging Face transformers can open. Throws Error naming the key if the model has a feature that
-// the LLaMA, Qwen3 and GPT-2 of transformers lack.
-Json hugging_face_config(const ModelConfig& config);
-
 // Settings that change what a model computes, as pairs of name and value: heads, norms, RoPE, activation and attention.
 // Two models of one family have the same names in the same order.
 std::vector<std::pair<std::string, std::string>> function_keys(const ModelConfig& config);

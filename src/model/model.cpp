@@ -52,8 +52,10 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
     if (found > allowed)
       fail("model: {}: found {}, expected at most {} on the device \"{}\"", field, found, allowed, backend.name());
   };
-  check_limit("head_dim (hidden_size / num_attention_heads)", config.head_dim, most.head_dim);
-  check_limit("hidden_size", config.hidden, most.norm_width);
+  const bool gpt2 = config.family == Family::gpt2;
+  check_limit(gpt2 ? "n_embd / n_head" : "head_dim (hidden_size / num_attention_heads)", config.head_dim,
+              most.head_dim);
+  check_limit(gpt2 ? "n_embd" : "hidden_size", config.hidden, most.norm_width);
   check_limit("micro_batch", options.batch, most.batch);
   if (options.training) backend.plan_attention(config.attention(options.batch, options.seq, 0), options.compute);
   if (options.growing && (options.training || options.batch != 1))

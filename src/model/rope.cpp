@@ -12,8 +12,16 @@ namespace {
 
 // `object` is rope_scaling or rope_parameters. rope_parameters may omit the type; it is then `fallback`.
 void parse_scaling(JsonObject& object, Rope& rope, std::optional<std::string> fallback) {
-  const char* key = object.has("type") ? "type" : "rope_type";  // "type" in older files
-  if (object.choice(key, {"default", "llama3"}, std::move(fallback)) == "default") return;
+  std::optional<std::string> type;
+  for (const char* key : {"rope_type", "type"}) {  // "type" in older files
+    if (!object.has(key)) continue;
+    const std::string found = object.choice(key, {"default", "llama3"});
+    if (type && found != *type)
+      object.fail(key, fmt::format("found '{}', expected '{}' as in rope_type", found, *type));
+    type = found;
+  }
+  if (!type) type = object.choice("rope_type", {"default", "llama3"}, std::move(fallback));
+  if (type == "default") return;
   rope.factor = object.number("factor", {}, 1);
   rope.low_factor = object.number("low_freq_factor", {}, 0);
   rope.high_factor = object.number("high_freq_factor", {}, 0);

@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/folder_lock.h"
 #include "base/json.h"
+#include "model/export_config.h"
 #include "model/layout.h"
 #include "model/weights.h"
 #include "run/metrics.h"

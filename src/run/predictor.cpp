@@ -6,6 +6,9 @@
 #include "kernels/backend.h"
 #include "model/memory_check.h"
 #include "model/weights.h"
+#include "run/document_options.h"
+#include "run/run_folder.h"
+#include "tokenizer/tokenizer.h"
 
 namespace rowan {
 namespace {

@@ -8,10 +8,11 @@
 
 #include "kernels/arena.h"
 #include "model/model.h"
-#include "run/run_folder.h"
-#include "tokenizer/tokenizer.h"
 
 namespace rowan {
+
+class RunFolder;
+class Tokenizer;
 
 // The context has at most `window` tokens. Keys and values are cached: if a call extends the text of the last call and
 // the context has room, only the new tokens pass through the model (Model::forward_next). If there is no room, the last

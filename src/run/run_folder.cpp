@@ -82,6 +82,18 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
   }
 }
 
+OpenedCheckpoint open_checkpoint(const fs::path& named, const std::string& step, const Note& note,
+                                 const std::string& weights) {
+  for (int tries = 1;; ++tries) {
+    const NamedCheckpoint found = find_checkpoint(named, step, note);
+    try {
+      return {found.run, std::make_unique<Checkpoint>(found.checkpoint, weights)};
+    } catch (const Error&) {
+      if (!has_vanished(found.checkpoint) || tries == most_tries) throw;
+    }
+  }
+}
+
 RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights)
     : weights_(weights) {
   const std::optional<FolderKind> kind = folder_kind(named);
@@ -92,16 +104,9 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
              : "");
   if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
     fail("{}: found no config.json, expected the folder of a run", named.string());
-  NamedCheckpoint found;
-  for (int tries = 1; !checkpoint_; ++tries) {
-    found = find_checkpoint(named, step, note);
-    try {
-      checkpoint_ = std::make_unique<Checkpoint>(found.checkpoint, weights);
-    } catch (const Error&) {
-      if (!has_vanished(found.checkpoint) || tries == most_tries) throw;
-    }
-  }
-  const fs::path path = found.run / "config.json";
+  OpenedCheckpoint opened = open_checkpoint(named, step, note, weights);
+  checkpoint_ = std::move(opened.checkpoint);
+  const fs::path path = opened.run / "config.json";
   source_ = std::make_shared<JsonSource>(JsonSource{path.string(), read_file(path)});
   config_ = parse_json(*source_);
   JsonObject object = config();

@@ -26,6 +26,15 @@ struct NamedCheckpoint {
 // Throws Error if there is no such checkpoint, or if the selected checkpoint is damaged.
 NamedCheckpoint find_checkpoint(const std::filesystem::path& named, const std::string& step, const Note& note);
 
+struct OpenedCheckpoint {
+  std::filesystem::path run;
+  std::unique_ptr<Checkpoint> checkpoint;
+};
+// Finds a checkpoint like find_checkpoint() and opens it. If it vanishes before it is open, looks for another one.
+// `weights` is as for Checkpoint. An open checkpoint stays readable after its folder has vanished.
+OpenedCheckpoint open_checkpoint(const std::filesystem::path& named, const std::string& step, const Note& note,
+                                 const std::string& weights = "raw");
+
 class RunFolder {
  public:
   // `named` and `step` are as for find_checkpoint(). `weights` is "raw" or the name of an average of the weights.
@@ -36,6 +45,7 @@ class RunFolder {
   // RUN/config.json, for the sections that have no accessor here.
   JsonObject config() const { return JsonObject(source_, config_); }
   const ModelConfig& model() const { return model_; }
+  const DataConfig& data() const { return data_; }
   // The config's "tokenizer"; "" if it has none.
   const std::string& tokenizer() const { return tokenizer_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }

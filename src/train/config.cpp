@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "evaluate/prompt.h"
 #include "model/layout.h"
 #include "train/config_keys.h"
 
@@ -176,6 +177,12 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
 
   if (config.data.validation.empty() && (config.run.keep_best || config.run.patience))
     root.object("run").fail(config.run.keep_best ? "keep_best" : "patience", "needs data.validation");
+  const std::string why = why_text_is_needed(config.data);
+  const bool samples = config.run.sample_tokens > 0 && !config.tokenizer.empty();
+  if (samples && config.run.sample_prompt.empty() && !why.empty() && !source->of_run)  // earlier runs stay readable
+    root.object("run").fail(
+        "sample_prompt",
+        fmt::format("is empty, expected a text that the sample of run.sample_tokens continues, because {}", why));
   if (config.batch.sequence_length > config.model.positions)
     root.object("batch").fail("sequence_length",
                               fmt::format("found {}, expected at most {}, the positions of the model",

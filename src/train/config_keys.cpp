@@ -111,7 +111,9 @@ void visit(RunConfig& run, Section& keys) {
                "metrics.jsonl; 0: never",
        .continues = true},
       run.norms_every);
-  keys.text({.name = "sample_prompt", .help = "text that the model continues at the end of the run", .continues = true},
+  keys.text({.name = "sample_prompt",
+             .help = "text that the model continues at the end of the run; needed where `reading` is `documents`",
+             .continues = true},
             run.sample_prompt);
   keys.integer<0, 100000>(
       {.name = "sample_tokens", .help = "number of tokens that continue `sample_prompt`", .continues = true},

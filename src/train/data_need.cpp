@@ -74,20 +74,6 @@ int64_t evaluation_targets(const TrainConfig& config) {
   }
 }
 
-int64_t checkpoints_kept(const RunConfig& run) {
-  const int64_t steps = std::max<int64_t>(run.steps, 1);
-  const auto kept_below = [&](int64_t step) { return run.keep_every ? (step - 1) / run.keep_every : 0; };
-  if (run.checkpoint_seconds > 0) return std::min(steps, run.keep + kept_below(steps)) + run.keep_best;
-  int64_t newest = 0, at = steps;
-  for (; at > 0 && newest < run.keep; ++newest) {
-    int64_t before = 0;
-    for (int64_t every : {run.checkpoint_every, run.keep_every, run.keep_best ? run.eval_every : 0})
-      if (every > 0) before = std::max(before, (at - 1) / every * every);
-    at = before;
-  }
-  return newest + kept_below(at + 1) + run.keep_best;
-}
-
 std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step,
                             double targets) {
   std::string text = run.eval_every ? fmt::format("every {} steps", run.eval_every) : "at the end";

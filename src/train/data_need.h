@@ -1,5 +1,4 @@
-// Estimates before a run starts: the number of epochs that it reads, the share of its time that evaluations take, and
-// the checkpoints that it keeps.
+// Estimates before a run starts: the number of epochs that it reads, and the share of its time that evaluations take.
 #pragma once
 
 #include <string>
@@ -24,9 +23,5 @@ int64_t evaluation_targets(const TrainConfig& config);
 // A text such as "every 200 steps on 41.0K tokens, about 3% of the run". `targets` is the number of targets in one
 // evaluation, or 0 if unknown.
 std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step, double targets);
-
-// The number of checkpoints that a run has at its end if run.keep is not 0: the newest ones, those of run.keep_every
-// and the best one. With run.checkpoint_seconds, which saves at steps that are not known, the most that there can be.
-int64_t checkpoints_kept(const RunConfig& run);
 
 }  // namespace rowan

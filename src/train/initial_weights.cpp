@@ -2,7 +2,10 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "comm/agreement.h"
+#include "comm/communicator.h"
 #include "run/run_folder.h"
+#include "run/tokenizer_match.h"
 
 namespace rowan {
 namespace {
@@ -59,10 +62,9 @@ void check_function(const ModelConfig& model, const fs::path& config) {
   for (size_t i = 0; i < here.size(); ++i) check(here[i].first.c_str(), there[i].second, here[i].second);
 }
 
-}  // namespace
-
-fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
-                              const std::function<void(const std::string&)>& warn) {
+// find_initial_weights() without further tries. Sets `place` to the folder of the weights before it reads them.
+fs::path find_weights(const std::string& init, const ModelConfig& model,
+                      const std::function<void(const std::string&)>& warn, fs::path& place) {
   fs::path path = init;
   // `init` may have the form RUN@best or RUN@400.
   if (const size_t at = init.rfind('@'); at != std::string::npos && !fs::exists(path)) {
@@ -85,11 +87,47 @@ fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
   } else if (fs::exists(path / "manifest.json")) {
     verify_checkpoint(path);
   }
+  place = path;
   const fs::path config = path / (fs::exists(path / "manifest.json") ? "../../config.json" : "config.json");
   if (fs::exists(config)) check_function(model, config.lexically_normal());
   for (const char* name : {"model.safetensors", "model.safetensors.index.json"})
     if (fs::exists(path / name)) return path / name;
   fail("init: {}: found neither model.safetensors nor model.safetensors.index.json", path.string());
+}
+
+}  // namespace
+
+fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
+                              const std::function<void(const std::string&)>& warn) {
+  for (int tries = 1;; ++tries) {
+    fs::path place;
+    try {
+      return find_weights(init, model, warn, place);
+    } catch (const Error&) {
+      if (place.empty() || !has_vanished(place) || tries == most_tries) throw;
+    }
+  }
+}
+
+std::unique_ptr<InitialWeights> open_initial_weights(Communicator& communicator, const std::string& init,
+                                                     const ModelConfig& model,
+                                                     const std::function<void(const std::string&)>& warn) {
+  for (int tries = 1;; ++tries) {
+    fs::path file;
+    run_on_all_ranks(communicator, [&] {
+      if (communicator.rank() == 0) file = find_initial_weights(init, model, warn);
+    });
+    file = communicator.gather(file.string())[0];
+    std::unique_ptr<InitialWeights> opened;
+    run_on_all_ranks(communicator, [&] {
+      try {
+        opened.reset(new InitialWeights{file, tokenizer_of_checkpoint(file.parent_path()), TensorFiles(file)});
+      } catch (const Error&) {
+        if (!has_vanished(file.parent_path()) || tries == most_tries) throw;
+      }
+    });
+    if (communicator.sum({opened ? 0.0 : 1.0})[0] == 0) return opened;
+  }
 }
 
 }  // namespace rowan

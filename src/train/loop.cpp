@@ -77,7 +77,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   auto note = [&](const std::string& text) { progress.message(text); };
 
   std::unique_ptr<RunStart> start;
-  fs::path weights;
+  fs::path weights_file;  // of the initial weights
   std::unique_ptr<Trainer> trainer;
   std::unique_ptr<Profile> profile;
   Json state = Json::object();
@@ -90,10 +90,11 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     if (!first) return;
     if (!options.profile.empty()) profile = std::make_unique<Profile>(backend.timeline(), options.profile, note);
     start = std::make_unique<RunStart>(config, options, note);
-    if (!start->checkpoint() && !config.init.empty()) weights = find_initial_weights(config.init, config.model, note);
   });
   const std::string chosen = communicator.gather(start && start->checkpoint() ? start->checkpoint()->string() : "")[0];
-  weights = communicator.gather(weights.string())[0];
+  std::unique_ptr<InitialWeights> weights;
+  if (chosen.empty() && !config.init.empty())
+    weights = open_initial_weights(communicator, config.init, config.model, note);
   const int here = ranks_on_machine(communicator);
   run_on_all_ranks(communicator, [&] {  // the other ranks wait, because allocations change the free memory
     if (communicator.local_rank() == 0) check_memory(config, backend, communicator.size(), here);
@@ -101,10 +102,12 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   run_on_all_ranks(communicator, [&] {
     trainer = with_plan(config, communicator, [&] { return std::make_unique<Trainer>(config, backend, communicator); });
     if (!chosen.empty()) state = trainer->restore(chosen);
-    if (!weights.empty()) {
-      check_same_tokenizer(trainer->batches().tokenizer_hash(), "the shards of data.train",
-                           tokenizer_of_weights(weights), "init: " + weights.string());
-      trainer->load_weights(TensorFiles(weights));
+    if (weights) {
+      check_same_tokenizer(trainer->batches().tokenizer_hash(), "the shards of data.train", weights->tokenizer,
+                           "init: " + weights->file.string());
+      trainer->load_weights(weights->tensors);
+      weights_file = weights->file;
+      weights.reset();
     }
   });
   peak = peak_of_all(backend, compute_dtype(config.precision), communicator, note);
@@ -126,7 +129,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     if (!backend.fast(compute_dtype(config.precision)))
       note(fmt::format("warning: precision {} is slow here, fp32 is faster; \"auto\" takes the faster one",
                        name_of(config.precision)));
-    if (!weights.empty()) note(fmt::format("starts from the weights in {}", weights.string()));
+    if (!weights_file.empty()) note(fmt::format("starts from the weights in {}", weights_file.string()));
     if (chosen.empty()) return;
     note(fmt::format("resumed from {}", chosen));
     log->resumed(place);

@@ -1,5 +1,6 @@
 // The memory, FLOPs and traffic of a run. They are counted by running the real model, loss and optimizer on the dry
-// backend, which computes nothing. check_memory() compares a plan with this machine's memory.
+// backend, which computes nothing. check_memory() compares a plan with this machine's memory. Also the number of
+// checkpoints that a run keeps.
 #pragma once
 
 #include <array>
@@ -36,5 +37,9 @@ void check_memory(const TrainConfig& config, const Backend& backend, int ranks, 
 
 // A text such as "1.2 GB at most: weights 0.3 GB, ...".
 std::string memory_text(const Plan& plan);
+
+// The number of checkpoints that a run has at its end if run.keep is not 0: the newest ones, those of run.keep_every
+// and the best one. With run.checkpoint_seconds, which saves at steps that are not known, the most that there can be.
+int64_t checkpoints_kept(const RunConfig& run);
 
 }  // namespace rowan

@@ -12,6 +12,7 @@
 #include "data/attended_share.h"
 #include "evaluate/entropy_floor.h"
 #include "evaluate/generate.h"
+#include "evaluate/prompt.h"
 #include "kernels/backend.h"
 #include "run/loss_chart.h"
 #include "run/predictor.h"
@@ -39,13 +40,13 @@ std::string sample_text(const TrainConfig& config) {
   RunFolder run(config.run.dir, "newest", [](const std::string&) {});
   auto backend = make_cpu_backend(config.threads);
   Predictor predictor(*backend, run, config.batch.sequence_length, tokenizer.get());
-  std::vector<int32_t> tokens{tokenizer->end_id()};
-  tokenizer->encode(config.run.sample_prompt, tokens);
-  const size_t prompt = tokens.size();
+  Prompt prompt = make_prompt(config.data, *tokenizer, "run.sample_prompt", config.run.sample_prompt);
+  std::vector<int32_t>& tokens = prompt.tokens;
+  const size_t given = tokens.size();
   generate(tokens, config.run.sample_tokens, tokenizer->end_id(), Sampling{0.7, 0, config.run.seed},
            std::ref(predictor), [] {});
-  return fmt::format("\na sample of {} tokens, by the newest checkpoint:\n{}", tokens.size() - prompt,
-                     tokenizer->decode(tokens));
+  return fmt::format("\na sample of {} tokens, by the newest checkpoint:\n{}", tokens.size() - given,
+                     tokenizer->decode(std::span(tokens).subspan(prompt.text)));
 }
 
 std::string precision_text(const TrainConfig& config, const Backend& backend) {
@@ -134,7 +135,8 @@ void print_end_page(const TrainConfig& config, const std::optional<double>& vali
                     Progress& progress) {
   const std::filesystem::path dir = config.run.dir;
   std::optional<EntropyFloor> floor;
-  if (config.data.validation.size() == 1) floor = entropy_floor(config.data.validation[0]);
+  if (trainer.validation_set())
+    floor = floor_of(*trainer.validation_set(), [&](const std::string& text) { progress.message("warning: " + text); });
   LossCurves curves = read_loss_curves(dir / "metrics.jsonl", [&](const std::string& text) { progress.message(text); });
   if (floor) curves.floor = floor->sample;
   try {

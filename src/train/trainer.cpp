@@ -14,6 +14,7 @@
 #include "evaluate/evaluate.h"
 #include "kernels/backend.h"
 #include "run/tokenizer_match.h"
+#include "tokenizer/tokenizer.h"
 #include "train/layer_norms.h"
 #include "train/micro_batch.h"
 #include "train/model_options.h"
@@ -82,7 +83,7 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
                                                   config.run.eval_tokens ? config.run.eval_tokens : INT64_MAX);
   const std::unique_ptr<Tokenizer> tokenizer = fitting_tokenizer(config);
   check_tokenizers(config, tokenizer.get(), batches_.tokenizer_hash(), validation_.get());
-  if (validation_ && tokenizer) validation_bytes_ = target_bytes(*validation_, *tokenizer);
+  if (validation_ && tokenizer) validation_bytes_ = text_of_targets(*validation_, *tokenizer).bytes;
   if (!config.data.hellaswag.empty())
     hellaswag_ =
         read_hellaswag(config.data.hellaswag, tokenizer.get(), config.batch.sequence_length, config.model.vocabulary);
@@ -280,9 +281,10 @@ std::optional<HellaSwagScore> Trainer::hellaswag() {
   const HellaSwagScore mine = score_hellaswag(hellaswag_, model_.options().batch, config_.batch.sequence_length,
                                               losses_of, communicator_.rank(), communicator_.size());
   std::vector<double> sums = {static_cast<double>(mine.items), static_cast<double>(mine.correct_by_mean),
-                              static_cast<double>(mine.correct_by_sum)};
+                              static_cast<double>(mine.correct_by_sum), static_cast<double>(mine.undefined)};
   sums = communicator_.sum(sums);
-  return HellaSwagScore{static_cast<int64_t>(sums[0]), static_cast<int64_t>(sums[1]), static_cast<int64_t>(sums[2])};
+  return HellaSwagScore{static_cast<int64_t>(sums[0]), static_cast<int64_t>(sums[1]), static_cast<int64_t>(sums[2]),
+                        static_cast<int64_t>(sums[3])};
 }
 
 }  // namespace rowan

@@ -97,6 +97,8 @@ class Trainer {
   // Input tokens in all steps so far, without padding. tokens_per_step() includes padding.
   int64_t unpadded_tokens() const { return unpadded_tokens_; }
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
+  // nullptr without validation data.
+  const ValidationSet* validation_set() const { return validation_.get(); }
   // The number of targets in the validation set; 0 without validation data.
   int64_t validation_targets() const { return validation_ ? validation_->targets() : 0; }
   const Timeline& timeline() const;

@@ -46,6 +46,36 @@ TEST_F(Output, RowsGoToStdoutNotesToStderrAndBothToTheLog) {
   }
 }
 
+// The default seed of a run is 42, and the sample's temperature is 0.7.
+TEST_F(Output, TheSampleIsWhatGenerateContinues) {
+  for (const std::string prompt : {"abc", ""}) {
+    const std::string name = "run" + prompt;
+    const Outcome trained =
+        rowan(train("--set run.sample_prompt='\"" + prompt + "\"' --set run.sample_tokens=20" + into(name)));
+    ASSERT_EQ(trained.code, 0) << trained.err;
+    const Outcome text = rowan("generate " + run(name).string() + " --prompt '" + prompt +
+                               "' --tokens 20 --temperature 0.7 --seed 42 --device cpu");
+    ASSERT_EQ(text.code, 0) << text.err;
+    EXPECT_TRUE(text.out.starts_with(prompt)) << text.out;
+    EXPECT_NE(trained.err.find(", by the newest checkpoint:\n" + text.out), std::string::npos)
+        << trained.err << "generate: " << text.out;
+  }
+}
+
+TEST_F(Output, ADamagedEntropyFileEndsNoRun) {
+  auto end_of_run = [&](const std::string& entropy) {
+    write_file_atomically(dir_ / "entropy.json", entropy);
+    const Outcome trained = rowan(train());
+    EXPECT_EQ(trained.code, 0) << trained.err;
+    return trained.err;
+  };
+  EXPECT_NE(end_of_run("{").find("warning: no entropy floor: " + (dir_ / "entropy.json").string() + ":1:"),
+            std::string::npos);
+  EXPECT_NE(end_of_run(R"({"entropy": 1, "shards": {"validation.bin": {"nats_per_token": 1.25}}})")
+                .find("entropy of the whole validation text 1.2500"),
+            std::string::npos);
+}
+
 TEST_F(Output, AResultThatCannotBeWrittenIsAnError) {
   ASSERT_EQ(rowan(train()).code, 0);
   const std::string dir = run("run").string();

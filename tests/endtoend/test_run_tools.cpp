@@ -37,6 +37,15 @@ TEST_F(RunTools, GeneratesTheSameTextForTheSameSeed) {
   EXPECT_EQ(rowan(command + "1 --temperature 0").out, rowan(command + "2 --top-k 1").out);
 }
 
+TEST_F(RunTools, AModelOfDocumentsIsGivenAPrompt) {
+  Json config = Json::parse(read_file(run_ / "config.json"));
+  config["data"]["reading"] = "documents";
+  write_file_atomically(run_ / "config.json", config.dump());
+  const std::string command = "generate " + run_.string() + " --tokens 5 --device cpu";
+  expect_mistake(command, "--prompt: found no text, expected text to continue, because with data.reading documents");
+  EXPECT_EQ(rowan(command + " --prompt abc").out.substr(0, 3), "abc");
+}
+
 TEST_F(RunTools, EvaluatesAndExports) {
   Outcome eval = rowan("eval " + run_.string() + " --device cpu");
   EXPECT_EQ(eval.code, 0) << eval.err;

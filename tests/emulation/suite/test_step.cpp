@@ -371,6 +371,10 @@ TEST(Failures, AHeadTooWideIsRefusedAtTheStart) {
   EXPECT_EQ(
       error_of([&] { Model(*backend, model_from(model), ModelOptions()); }),
       "model: head_dim (hidden_size / num_attention_heads): found 264, expected at most 256 on the device \"cuda\"");
+  Json gpt2 = small_gpt2();
+  gpt2["n_embd"] = 528;
+  EXPECT_EQ(error_of([&] { Model(*backend, model_from(gpt2), ModelOptions()); }),
+            "model: n_embd / n_head: found 264, expected at most 256 on the device \"cuda\"");
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "corpus/tales.h"
-#include "evaluate/entropy_floor.h"
 #include "temporary_folder.h"
 
 namespace rowan {
@@ -119,17 +118,6 @@ TEST(Tales, AmbiguousOrBrokenGrammarsAreRefused) {
   EXPECT_NE(error_of("rule story\n  {nowhere}\n").find("no rule 'nowhere'"), std::string::npos);
   EXPECT_NE(error_of("rule tale\n  a\n").find("no rule 'story'"), std::string::npos);
   EXPECT_NE(error_of("rule story\n  a[b|]\n").find("empty alternative"), std::string::npos);
-}
-
-TEST(EntropyFloor, IsReadFromBesideTheShard) {
-  const TemporaryFolder folder;
-  folder.write("entropy.json", R"({"entropy": 0.5, "seed": 1, "shards": {"validation.bin": {"nats_per_token": 0.4}}})");
-  std::optional<EntropyFloor> floor = entropy_floor(folder / "validation.bin");
-  ASSERT_TRUE(floor);
-  EXPECT_EQ(floor->source, 0.5);
-  EXPECT_EQ(floor->sample, 0.4);
-  EXPECT_FALSE(entropy_floor(folder / "other.bin"));
-  EXPECT_FALSE(entropy_floor(folder / "nowhere/validation.bin"));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "evaluate/bits_per_byte.h"
+#include "tokenizer/tokenizer.h"
 #include "unit/data/token_files.h"
 
 namespace rowan {
@@ -42,11 +43,12 @@ TEST_F(BitsPerByte, CountTheBytesOfTheTargetsOnly) {
   const ValidationSet set(config, 8, 8, 1000);
   const int64_t bytes = 1 + 2 + 4 + 0 + 3 + 3 + 0 + 4 + 2 + 0 + 2;
   EXPECT_EQ(set.targets(), 11);
-  EXPECT_EQ(target_bytes(set, PieceTokenizer()), bytes);
+  EXPECT_EQ(text_of_targets(set, PieceTokenizer()).bytes, bytes);
+  EXPECT_EQ(text_of_targets(set, PieceTokenizer()).unknown, 1);
   const ValidationLosses losses = validation_losses(set, std::vector<double>{12, 21});
   EXPECT_DOUBLE_EQ(bits_per_byte(losses, bytes), 33 / std::log(2.0) / 21);
   // Only the first row of 8 targets.
-  EXPECT_EQ(target_bytes(ValidationSet(config, 8, 8, 8), PieceTokenizer()), 17);
+  EXPECT_EQ(text_of_targets(ValidationSet(config, 8, 8, 8), PieceTokenizer()).bytes, 17);
 }
 
 }  // namespace

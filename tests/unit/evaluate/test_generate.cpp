@@ -41,7 +41,23 @@ TEST(Sampling, TemperatureZeroTakesTheLikeliest) {
   const std::vector<float> logits = {1, 3, 3, 2};
   EXPECT_EQ(sample_token(logits, {.temperature = 0}, 7), 1);
   EXPECT_EQ(sample_token(logits, {.temperature = 1, .top_k = 1}, 7), 1);
-  EXPECT_THROW(sample_token(std::vector<float>{1, NAN}, {}, 0), Error);
+}
+
+TEST(Sampling, LogitsThatGiveNoProbabilitiesAreRefused) {
+  auto error = [](const std::vector<float>& logits, const Sampling& sampling) {
+    try {
+      sample_token(logits, sampling, 0);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  for (const Sampling& sampling : {Sampling{.temperature = 0}, Sampling{.temperature = 1}, Sampling{.top_k = 1}}) {
+    EXPECT_EQ(error({1, NAN}, sampling), "generate: token 1: found NaN as its logit, expected a number");
+    EXPECT_EQ(error({INFINITY, 0}, sampling), "generate: token 0: found infinity as its logit, expected a number");
+    EXPECT_EQ(error({-INFINITY, -INFINITY}, sampling), "generate: found no token with a finite logit");
+    EXPECT_EQ(error({-INFINITY, -3}, sampling), "no error");
+  }
 }
 
 TEST(Sampling, SameSeedSameText) {

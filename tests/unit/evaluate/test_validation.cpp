@@ -5,7 +5,6 @@
 
 #include "base/random.h"
 #include "data/batch_source.h"
-#include "evaluate/hellaswag.h"
 #include "evaluate/validation.h"
 #include "shared_files.h"
 #include "unit/data/token_files.h"
@@ -14,7 +13,6 @@ namespace rowan {
 namespace {
 
 using Validation = WithFolder;
-using HellaSwag = WithFolder;
 
 TEST_F(Validation, FixedRowsUpToTheLimit) {
   DataConfig config;
@@ -158,125 +156,6 @@ TEST_F(Validation, DocumentsAreThoseOfTheC4Papers) {
   EXPECT_EQ(set.targets(), targets_wanted);
   // An independent count on these documents: 77.9% of the positions are not padding.
   EXPECT_NEAR(static_cast<double>(set.targets() + 300) / (300.0 * T), 0.779, 0.0005);
-}
-
-std::string item_bytes(uint16_t number, uint16_t label, const Tokens& context, const std::vector<Tokens>& endings) {
-  std::string body;
-  append(body, number);
-  append(body, label);
-  append(body, static_cast<uint16_t>(endings.size()));
-  append(body, static_cast<uint16_t>(context.size()));
-  body += bare(context, 2);
-  for (const Tokens& ending : endings) {
-    append(body, static_cast<uint16_t>(ending.size()));
-    body += bare(ending, 2);
-  }
-  std::string bytes;
-  append(bytes, uint16_t{65535});
-  append(bytes, static_cast<uint16_t>(body.size() + 4));
-  return bytes + body;
-}
-
-std::string evaluation_file(int32_t count, const std::string& items) {
-  std::string bytes(1024, '\0');
-  poke(bytes, 0, hellaswag_magic);
-  poke(bytes, 4, 1);
-  poke(bytes, 8, count);
-  return bytes + items;
-}
-
-// A model whose loss for a target is the target's id, and 0 for an ignored target.
-void loss_is_id(const int32_t*, const int32_t* targets, float* losses, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) losses[i] = targets[i] == ignored_target ? 0.0f : static_cast<float>(targets[i]);
-}
-
-TEST_F(HellaSwag, ChoosesTheEndingOfLowestLoss) {
-  // Item 0: ending 1 has the lowest mean loss (2), ending 2 the lowest sum (3). Item 1: both are lowest for ending 3.
-  const std::string path =
-      write("h.bin", evaluation_file(2, item_bytes(0, 1, {7, 8}, {{9, 9}, {2, 2, 2}, {3}, {9}}) +
-                                            item_bytes(1, 3, {7, 7, 7, 7, 7, 7}, {{5}, {6}, {4, 8}, {1}})));
-  const auto items = read_hellaswag(path, nullptr);
-  ASSERT_EQ(items.size(), 2u);
-  EXPECT_EQ(items[0].context, (Tokens{7, 8}));
-  EXPECT_EQ(items[0].endings[1], (Tokens{2, 2, 2}));
-  EXPECT_EQ(items[1].label, 3);
-  for (int64_t T : {4, 8})
-    for (int64_t batch : {1, 3, 8, 20})
-      for (int ranks : {1, 2, 3}) {
-        HellaSwagScore sum;
-        std::vector<int> calls;
-        for (int rank = 0; rank < ranks; ++rank) {
-          calls.push_back(0);
-          const HellaSwagScore score = score_hellaswag(
-              items, batch, T,
-              [&](const int32_t* inputs, const int32_t* targets, float* losses) {
-                ++calls.back();
-                loss_is_id(inputs, targets, losses, batch * T);
-              },
-              rank, ranks);
-          sum.items += score.items;
-          sum.correct_by_mean += score.correct_by_mean;
-          sum.correct_by_sum += score.correct_by_sum;
-        }
-        EXPECT_EQ(sum.items, 2);
-        EXPECT_EQ(sum.correct_by_mean, 2);
-        EXPECT_EQ(sum.correct_by_sum, 1);
-        for (int made : calls) EXPECT_EQ(made, calls[0]);
-      }
-  const HellaSwagScore score{4, 3, 1};
-  EXPECT_DOUBLE_EQ(score.acc_norm(), 0.75);
-  EXPECT_DOUBLE_EQ(score.acc(), 0.25);
-}
-
-TEST_F(HellaSwag, RowsHoldTheEndOfTheContextAndTargetsOfTheEnding) {
-  const std::string path = write("h.bin", evaluation_file(1, item_bytes(0, 0, {1, 2, 3, 4}, {{5, 6}, {5}, {5}, {5}})));
-  const auto items = read_hellaswag(path, nullptr);
-  const int32_t X = ignored_target;
-  auto first_row = [&](int64_t T) {
-    std::pair<Tokens, Tokens> row;
-    score_hellaswag(items, 4, T, [&](const int32_t* inputs, const int32_t* targets, float* losses) {
-      row = {Tokens(inputs, inputs + T), Tokens(targets, targets + T)};
-      loss_is_id(inputs, targets, losses, 4 * T);
-    });
-    return row;
-  };
-  EXPECT_EQ(first_row(6), (std::pair(Tokens{1, 2, 3, 4, 5, 0}, Tokens{X, X, X, 5, 6, X})));
-  EXPECT_EQ(first_row(3), (std::pair(Tokens{3, 4, 5}, Tokens{X, 5, 6})));
-  EXPECT_EQ(read_hellaswag(path, nullptr, 2, 7).size(), 1u);
-  EXPECT_ERROR(read_hellaswag(path, nullptr, 1, 7), "h.bin: example 0: found an ending of 2 tokens");
-  EXPECT_ERROR(read_hellaswag(path, nullptr, 6, 6), "h.bin: example 0: found id 6, expected less than 6");
-  write("h.bin", evaluation_file(1, item_bytes(0, 0, {}, {{5}, {5}, {5}, {5}})));
-  EXPECT_ERROR(read_hellaswag(path, nullptr, 6, 7), "h.bin: example 0: found no context");
-}
-
-TEST_F(HellaSwag, ReadsItsJsonLines) {
-  const auto bytes = make_tokenizer("bytes");
-  const std::string good =
-      R"({"ind": 3, "ctx": "A man", "endings": ["a", "bc", "d", "e"], "label": 2, "source_id": "x"})";
-  const auto items = read_hellaswag(write("h.jsonl", good + "\n\n" + good), bytes.get());
-  ASSERT_EQ(items.size(), 2u);
-  EXPECT_EQ(bytes->decode(items[1].context), "A man");
-  EXPECT_EQ(bytes->decode(items[1].endings[1]), " bc");
-  EXPECT_EQ(items[1].label, 2);
-  EXPECT_ERROR(read_hellaswag(write("h.jsonl", good), nullptr), "needs a tokenizer");
-  EXPECT_ERROR(read_hellaswag(write("h.jsonl", good + "\n{}\n"), bytes.get()), "h.jsonl:2: found no HellaSwag record");
-  EXPECT_ERROR(read_hellaswag(write("h.jsonl", "\n"), bytes.get()), "no examples");
-}
-
-TEST_F(HellaSwag, DamageIsNamedWhereverItIs) {
-  const std::string good =
-      evaluation_file(2, item_bytes(0, 1, {7, 8}, {{9}, {2}, {3}, {9}}) + item_bytes(1, 3, {7}, {{5}, {6}, {4}, {1}}));
-  for (size_t size = 0; size < good.size(); size += size < 1024 ? 64 : 1)
-    EXPECT_NE(error_of([&] { read_hellaswag(write("h.bin", good.substr(0, size)), nullptr); }), "") << size;
-  EXPECT_ERROR(read_hellaswag(write("h.bin", good + "xx"), nullptr), "2 bytes after the last of 2 examples");
-  std::string bad = good;
-  poke(bad, 1024 + 6, uint16_t{4});
-  EXPECT_ERROR(read_hellaswag(write("h.bin", bad), nullptr), "byte 1030: the label: found 4, expected 0 to 3");
-  for (size_t at = 1024; at < good.size(); ++at) {
-    bad = good;
-    bad[at] ^= 0x55;
-    error_of([&] { read_hellaswag(write("h.bin", bad), nullptr); });
-  }
 }
 
 }  // namespace

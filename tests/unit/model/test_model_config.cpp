@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "distances.h"
 #include "kernels/thread_pool.h"
+#include "model/export_config.h"
 #include "model/layout.h"
 #include "model/model.h"
 #include "paths.h"
@@ -79,6 +80,13 @@ TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
                 .find("found 4, expected a divisor of n_embd"),
             std::string::npos);
   EXPECT_NE(config_error(R"({"model_type": "gpt3"})").find("did you mean 'gpt2'"), std::string::npos);
+  // RoPE turns pairs. The message names the key that gave the width of a head.
+  EXPECT_EQ(config_error(std::string(tiny) + ",\n \"head_dim\": 7}"),
+            "model.json:3: head_dim: found a head dimension of 7, expected an even one for RoPE");
+  EXPECT_NE(config_error(R"({"model_type": "llama", "hidden_size": 12, "intermediate_size": 64, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "vocab_size": 100})")
+                .find("num_attention_heads: found a head dimension of 3, expected an even one"),
+            std::string::npos);
 }
 
 // Published config.json files also have keys that do not describe the model.
@@ -153,6 +161,23 @@ TEST(ModelConfig, ReadsRopeWhereEitherTransformersWritesIt) {
             std::string::npos);
   EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}})")
                 .find("expected 500000 as in rope_parameters.rope_theta"),
+            std::string::npos);
+}
+
+// Older files call the kind of scaling "type", newer ones "rope_type", and some have both.
+TEST(ModelConfig, ReadsTheKindOfRopeUnderBothNames) {
+  auto scaled = [](const std::string& kind) {
+    return std::string(tiny) + R"(, "rope_scaling": {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+      "original_max_position_embeddings": 8192, )" +
+           kind + "}}";
+  };
+  for (const char* kind :
+       {R"("rope_type": "llama3")", R"("type": "llama3")", R"("type": "llama3", "rope_type": "llama3")"})
+    EXPECT_EQ(parse(scaled(kind)).rope->factor, 8) << kind;
+  EXPECT_NE(config_error(scaled(R"("type": "default", "rope_type": "llama3")"))
+                .find("rope_scaling.type: found 'default', expected 'llama3' as in rope_type"),
+            std::string::npos);
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_scaling": {"factor": 8.0}})").find("rope_scaling.rope_type"),
             std::string::npos);
 }
 

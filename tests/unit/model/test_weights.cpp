@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "comm/communicator.h"
+#include "comm/transports.h"
 #include "model/weights.h"
 #include "run/export.h"
 #include "small_run.h"
@@ -98,9 +100,13 @@ TEST_F(Weights, ExportReadsBackBitForBit) {
         with(small_gpt2(), {{"bias", true}, {"split_qkv", false}, {"tie_word_embeddings", false}}), small_llama(),
         with(small_llama(), {{"tie_word_embeddings", true}, {"num_key_value_heads", 4}}),
         with(small_llama(), {{"attention_bias", true}, {"mlp_bias", true}, {"head_dim", 6}}),
-        with(small_llama(), {{"qk_norm", "rms_gain"}, {"attention_bias", true}})}) {
+        with(small_llama(), {{"qk_norm", "rms_gain"}, {"attention_bias", true}}),
+        with(small_llama(), {{"hidden_act", "relu2"}}),
+        with(small_llama(), {{"hidden_act", "relu2"}, {"qk_norm", "rms_gain"}})}) {
     SCOPED_TRACE(model.dump());
     make(model);
+    const auto here = function_keys(config_), there = function_keys(load_model((hf() / "config.json").string()));
+    EXPECT_EQ(there, here) << "the export computes the same function";
     expect_those_of_the_run(TensorFiles(hf(), "model"));
     expect_those_of_the_run(TensorFiles(checkpoint(), "model"));
   }
@@ -119,11 +125,33 @@ TEST_F(Weights, ALlamaWithGainsOfHeadsIsAQwen3) {
   expect_those_of_the_run(TensorFiles(hf(), "model"));
 }
 
+// A published config describes the published weights and names ids of the published tokenizer.
+TEST_F(Weights, AnExportHasItsOwnDtypeAndIds) {
+  make(with(small_llama(), {{"dtype", "bfloat16"},
+                            {"torch_dtype", "float16"},
+                            {"bos_token_id", 256},
+                            {"eos_token_id", {257, 3}},
+                            {"pad_token_id", 128004},
+                            {"sep_token_id", -1},
+                            {"decoder_start_token_id", nullptr},
+                            {"bad_words_ids", {{1, 2}, {400}}},
+                            {"suppress_tokens", {5, 6}},
+                            {"use_cache", true}}));
+  const Json config = Json::parse(read_file(hf() / "config.json"));
+  EXPECT_FALSE(config.contains("dtype")) << "transformers would take it instead of torch_dtype";
+  EXPECT_EQ(config["torch_dtype"], "float32");
+  for (const char* key : {"eos_token_id", "pad_token_id", "sep_token_id", "bad_words_ids"})
+    EXPECT_FALSE(config.contains(key)) << key;
+  EXPECT_EQ(config["bos_token_id"], 256);
+  EXPECT_EQ(config["suppress_tokens"], Json({5, 6}));
+  EXPECT_EQ(config["use_cache"], true);
+}
+
 TEST_F(Weights, WhatTransformersHasNoModelOfIsNotExported) {
-  for (const Json& more : {Json{{"embedding_norm", true}}, Json{{"head_bias", true}}, Json{{"qk_norm", "rms"}},
-                           Json{{"hidden_act", "relu2"}}, Json{{"gated_mlp", false}}, Json{{"attention_scale", 0.5}},
-                           Json{{"logit_softcap", 15}}, Json{{"rope_fraction", 0.5}},
-                           Json{{"rope_frequencies", "endpoint"}}, Json{{"rope_direction", -1}}}) {
+  for (const Json& more :
+       {Json{{"embedding_norm", true}}, Json{{"head_bias", true}}, Json{{"qk_norm", "rms"}}, Json{{"gated_mlp", false}},
+        Json{{"attention_scale", 0.5}}, Json{{"logit_softcap", 15}}, Json{{"rope_fraction", 0.5}},
+        Json{{"rope_frequencies", "endpoint"}}, Json{{"rope_direction", -1}}}) {
     const std::string key = more.begin().key(), error = error_of([&] { make(with(small_llama(), more)); });
     EXPECT_EQ(error.find("export: found " + key + " "), 0u) << key << ": " << error;
     EXPECT_NE(error.find(", which no model of Hugging Face transformers has"), std::string::npos) << error;
@@ -228,6 +256,30 @@ TEST_F(Weights, InitIsAFileAFolderOrARun) {
   bytes.back() ^= 1;
   write_file_atomically(checkpoint() / "model.safetensors", bytes);
   EXPECT_NE(error(checkpoint()).find("damaged: wrong checksum"), std::string::npos);
+}
+
+// While the start is told that it skips the damaged step 3, the run saves step 4 and removes step 2.
+TEST_F(Weights, InitOfARunThatRotatesTakesANewerCheckpoint) {
+  make(small_llama());
+  const fs::path folder = run() / "checkpoints";
+  for (int64_t step : {2, 3}) fs::copy(checkpoint(), checkpoint_path(folder, step));
+  std::string bytes = read_file(checkpoint_path(folder, 3) / "model.safetensors");
+  bytes.back() ^= 1;
+  write_file_atomically(checkpoint_path(folder, 3) / "model.safetensors", bytes);
+  int notes = 0;
+  auto rotate = [&](const std::string&) {
+    if (notes++ > 0) return;
+    fs::copy(checkpoint(), checkpoint_path(folder, 4));
+    fs::remove_all(checkpoint_path(folder, 2));
+  };
+  EXPECT_EQ(find_initial_weights(run().string(), config_, rotate), checkpoint_path(folder, 4) / "model.safetensors");
+  EXPECT_EQ(notes, 1);
+  const auto alone = make_single_communicator();
+  const auto opened = open_initial_weights(*alone, run().string(), config_, rotate);
+  EXPECT_EQ(opened->file, checkpoint_path(folder, 4) / "model.safetensors");
+  const std::vector<float> want = read_floats(SafeTensors(opened->file).find("model.norm.weight"));
+  fs::remove_all(folder);
+  EXPECT_EQ(read_floats(opened->tensors.find("model.norm.weight")), want) << "open weights need no file";
 }
 
 // Two models whose weights have the same shapes may compute different functions.

@@ -295,28 +295,31 @@ TEST(DataNeed, AnAverageCostsAnotherPass) {
               fmt::format("every 100 steps on 40.0K tokens, about {}% of the run", percent));
 }
 
-// The expected numbers are counted out.
-TEST(DataNeed, CheckpointsThatAreKept) {
-  RunConfig run;
-  run.steps = 100;
-  auto kept = [&](int64_t keep, int64_t every, int64_t keep_every) {
-    run.keep = keep, run.checkpoint_every = every, run.keep_every = keep_every;
-    return checkpoints_kept(run);
+// A model that reads one document per row does not learn how a document begins.
+TEST(ConfigReference, ASampleOfDocumentsNeedsAText) {
+  const TemporaryFolder folder;
+  Json config = Json::parse(read_file(source_path("configs/quickstart.json")));
+  config["data"]["reading"] = "documents";
+  const std::string path = folder.write("config.json", config.dump());
+  auto error = [&](const std::vector<Edit>& edits) {
+    try {
+      load_config(path, edits);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
   };
-  EXPECT_EQ(kept(3, 0, 0), 1) << "only the end is saved";
-  EXPECT_EQ(kept(9, 40, 0), 3) << "40, 80 and 100";
-  EXPECT_EQ(kept(1, 0, 10), 10) << "10, 20 ... 100";
-  EXPECT_EQ(kept(3, 5, 10), 11) << "90, 95, 100, and 10 ... 80";
-  EXPECT_EQ(kept(3, 5, 30), 5) << "90, 95, 100, and 30, 60";
-  run.eval_every = 20;
-  run.keep_best = true;
-  EXPECT_EQ(kept(2, 0, 0), 3) << "80, 100 and the best";
-  run.keep_best = false;
-  run.checkpoint_seconds = 600;
-  EXPECT_EQ(kept(3, 0, 0), 3);
-  EXPECT_EQ(kept(3, 0, 10), 12) << "10 ... 100, and at most two others";
-  run.steps = 0;
-  EXPECT_EQ(kept(3, 0, 1), 1) << "the initial weights";
+  EXPECT_EQ(error({}), path +
+                           ": run.sample_prompt: is empty, expected a text that the sample of run.sample_tokens "
+                           "continues, because with data.reading documents a model does not learn how a document "
+                           "begins");
+  EXPECT_EQ(error({"run.sample_prompt=Once"}), "");
+  EXPECT_EQ(error({"run.sample_tokens=0"}), "");
+  EXPECT_EQ(error({"tokenizer=\"\""}), "") << "without a tokenizer there is no sample";
+  EXPECT_EQ(error({"data.reading=packed"}), "");
+  config["version"] = "0.1.0";
+  folder.write("config.json", config.dump());
+  EXPECT_EQ(error({}), "") << "the config of an earlier run";
 }
 
 // An integer that does not fit in a field is refused, not truncated.

@@ -161,5 +161,29 @@ TEST(Plan, ShardedWeightsAndGradientsTakeLessMemory) {
   }
 }
 
+// The expected numbers are counted out.
+TEST(Plan, CountsTheCheckpointsThatAreKept) {
+  RunConfig run;
+  run.steps = 100;
+  auto kept = [&](int64_t keep, int64_t every, int64_t keep_every) {
+    run.keep = keep, run.checkpoint_every = every, run.keep_every = keep_every;
+    return checkpoints_kept(run);
+  };
+  EXPECT_EQ(kept(3, 0, 0), 1) << "only the end is saved";
+  EXPECT_EQ(kept(9, 40, 0), 3) << "40, 80 and 100";
+  EXPECT_EQ(kept(1, 0, 10), 10) << "10, 20 ... 100";
+  EXPECT_EQ(kept(3, 5, 10), 11) << "90, 95, 100, and 10 ... 80";
+  EXPECT_EQ(kept(3, 5, 30), 5) << "90, 95, 100, and 30, 60";
+  run.eval_every = 20;
+  run.keep_best = true;
+  EXPECT_EQ(kept(2, 0, 0), 3) << "80, 100 and the best";
+  run.keep_best = false;
+  run.checkpoint_seconds = 600;
+  EXPECT_EQ(kept(3, 0, 0), 3);
+  EXPECT_EQ(kept(3, 0, 10), 12) << "10 ... 100, and at most two others";
+  run.steps = 0;
+  EXPECT_EQ(kept(3, 0, 1), 1) << "the initial weights";
+}
+
 }  // namespace
 }  // namespace rowan

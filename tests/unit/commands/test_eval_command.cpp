@@ -1,0 +1,84 @@
+// Tests `rowan eval`: the order of its checks, the entropy floor, and what it says about unknown tokens.
+#include <sstream>
+
+#include "commands/commands.h"
+#include "small_run.h"
+#include "unit/data/token_files.h"
+
+namespace rowan {
+namespace {
+
+class EvalCommand : public WithFolder {
+ protected:
+  void SetUp() override {
+    WithFolder::SetUp();
+    write_small_run(run(), small_llama());
+  }
+  std::filesystem::path run() const { return folder_ / "run"; }
+
+  void change_config(const std::string& path, const Json& value) {
+    Json config = Json::parse(read_file(run() / "config.json"));
+    apply_edit(config, {path, value, "test"});
+    write_file_atomically(run() / "config.json", config.dump());
+  }
+  // Returns stdout and stderr of the command, followed by its error if there is one.
+  std::string eval(const std::string& options) {
+    CommandLine line("eval", "");
+    add_eval(line);
+    std::istringstream words(run().string() + " --device cpu " + options);
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    const std::string error = error_of([&] { line.parse({std::istream_iterator<std::string>(words), {}}); });
+    std::fflush(stdout);
+    const std::string out = testing::internal::GetCapturedStdout();
+    return out + testing::internal::GetCapturedStderr() + error;
+  }
+};
+
+#define EXPECT_EVAL(options, text)                                        \
+  do {                                                                    \
+    const std::string told = eval(options);                               \
+    EXPECT_NE(told.find(text), std::string::npos) << "it told: " << told; \
+  } while (false)
+
+TEST_F(EvalCommand, ATaskIsReadBeforeTheWeights) {
+  change_config("model.hidden_size", 32);  // the weights of the checkpoint do not fit
+  const std::string items = write("h.jsonl", R"({"ctx": "A man", "endings": ["a", "bc", "d", "e"], "label": 2})");
+  EXPECT_EVAL("--task hellaswag " + items, "weights of another model");
+  EXPECT_EVAL("--task hellaswag " + (folder_ / "none.jsonl").string(), "none.jsonl: ");
+}
+
+// The message of a model that does not fit names the length of its rows.
+TEST_F(EvalCommand, RowsOfATaskAreAsShortAsItsItems) {
+  change_config("batch.sequence_length", 32);
+  auto rows_of = [&](size_t context) {
+    const Json item = {{"ctx", std::string(context, 'a')}, {"endings", {"a", "bc", "d", "e"}}, {"label", 2}};
+    return "--micro-batch 40000000 --task hellaswag " + write("h.jsonl", item.dump());
+  };
+  EXPECT_EVAL(rows_of(13), "fewer than 40000000 rows of 16 tokens");
+  EXPECT_EVAL(rows_of(20), "fewer than 40000000 rows of 32 tokens");
+  EXPECT_EVAL(rows_of(60), "fewer than 40000000 rows of 32 tokens");
+}
+
+TEST_F(EvalCommand, TheEntropyIsShownWhereItIsAFloor) {
+  auto entropy = [&](const std::string& json) { write("run/entropy.json", json); };
+  entropy(R"({"entropy": 1, "shards": {"validation.bin": {"nats_per_token": 1.5}}})");
+  EXPECT_EVAL("", "entropy      1.500000 nats per token");
+  EXPECT_EQ(eval("--tokens 32").find("entropy"), std::string::npos) << "only a part was read";
+  entropy(R"({"entropy": 1, "shards": {"validation.bin": {"nats": 1.5}}})");
+  EXPECT_EVAL("", "rowan: no entropy floor: " + (run() / "entropy.json").string());
+  EXPECT_EVAL("", "targets      100");
+}
+
+// The shard counts 0, 1, 2, ..., 100. Of its 100 targets, the end token is 1, the pieces are 2 and 3.
+TEST_F(EvalCommand, UnknownTokensAreCounted) {
+  write("tokenizer.json", R"({"added_tokens": [{"id": 1, "content": "</s>", "special": true}],
+    "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["</s>", 0], ["ab", -2], ["c", -1]]}})");
+  change_config("tokenizer", "huggingface:" + (folder_ / "tokenizer.json").string());
+  EXPECT_EVAL("", "(3 bytes of text; 97 targets are unknown tokens, which count as none)");
+  change_config("tokenizer", "bytes");
+  EXPECT_EVAL("", "(100 bytes of text)");
+}
+
+}  // namespace
+}  // namespace rowan
