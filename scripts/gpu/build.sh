@@ -3,18 +3,66 @@
 
 build=build-gpu
 use_prebuilt() {
+  local why before=${LD_LIBRARY_PATH:-}
   [ -x "$prebuilt/rowan" ] || return
-  if ! "$prebuilt/rowan" --version >/dev/null 2>"$logs/prebuilt.log"; then
-    note "$prebuilt does not run here ($(head -1 "$logs/prebuilt.log")): the sources are built"
+  if why=$(unfit) || { find_libraries; ! "$prebuilt/rowan" --version >/dev/null 2>"$logs/prebuilt.log" && why=$(no_start); }; then
+    export LD_LIBRARY_PATH=$before no_nccl=
+    say "$prebuilt does not run here ($why): the sources are built"
     return 1
   fi
   programs_in "$prebuilt" "$prebuilt" "$prebuilt"
   note "programs: $prebuilt, $("$program" --version)"
-  [ -z "${ROWAN_GOLDEN:-}" ] && [ -d "$prebuilt/golden" ] && export ROWAN_GOLDEN=$prebuilt/golden
+  if [ -z "${ROWAN_GOLDEN:-}" ] && [ -d "$prebuilt/golden" ]; then
+    ROWAN_GOLDEN=$(printf '%s\n' "$prebuilt"/golden/* | paste -sd:)
+    export ROWAN_GOLDEN
+  fi
   grep -q '^cudnn' "$prebuilt/contents.txt" 2>/dev/null && cudnn=1
-  grep -q '^nccl' "$prebuilt/contents.txt" 2>/dev/null && nccl=1
+  grep -q '^nccl' "$prebuilt/contents.txt" 2>/dev/null && [ -z "$no_nccl" ] && nccl=1
   tests=1
   return 0
+}
+# Prints why the prebuilt programs cannot run with this machine's glibc or GPU. Fails if nothing is known against it.
+unfit() {
+  local needs has architecture
+  needs=$(sed -n 's/^glibc //p' "$prebuilt/contents.txt" 2>/dev/null)
+  has=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/^glibc //')
+  if [ -n "$needs" ] && [ -n "$has" ] && [ "$(printf '%s\n' "$needs" "$has" | sort -V | tail -1)" != "$has" ]; then
+    echo "it needs glibc $needs, found glibc $has"
+    return
+  fi
+  # Machine code runs on GPUs of the same major version with the same or a later minor version.
+  needs=$(sed -n 's/^architectures //p' "$prebuilt/contents.txt" 2>/dev/null)
+  for architecture in $(tr ';' ' ' <<<"${needs//-real/}"); do
+    [ "${architecture%?}" = "${capability%.*}" ] && [ "${architecture: -1}" -le "${capability#*.}" ] && return 1
+  done
+  [ -n "$needs" ] && echo "it has machine code for $needs, found a GPU of compute capability $capability"
+}
+no_start() {
+  local missing
+  missing=$(missing_libraries | paste -sd' ')
+  echo "${missing:+no $missing in LD_LIBRARY_PATH, CUDA_HOME, /usr/local/cuda or the packages of Python; }$(head -1 "$logs/prebuilt.log")"
+}
+missing_libraries() { ldd "$prebuilt/rowan" 2>/dev/null | awk '$2 == "=>" && $3 == "not" { print $1 }'; }
+# Adds the folders of missing libraries to LD_LIBRARY_PATH.
+find_libraries() {
+  local library folder
+  for library in $(missing_libraries); do
+    while IFS= read -r folder; do
+      [ -e "$folder/$library" ] || continue
+      export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder
+      break
+    done < <(library_folders)
+  done
+  if [[ $(missing_libraries) == *libnccl* ]]; then
+    no_nccl="found no libnccl.so.2 here"
+    export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$prebuilt/lib/no_nccl
+  fi
+}
+library_folders() {
+  [ -z "${CUDA_HOME:-}" ] || printf '%s\n' "$CUDA_HOME/lib64" "$CUDA_HOME/lib"
+  printf '%s\n' /usr/local/cuda/lib64 /usr/local/cuda/lib
+  python3 -c 'import glob, nvidia
+for package in nvidia.__path__: print(*glob.glob(package + "/*/lib"), sep="\n")' 2>/dev/null
 }
 use_build() {
   [ -x "$build/rowan" ] || return
@@ -27,7 +75,7 @@ use_build() {
 programs_in() {  # ROWAN_FOLDER TEST_FOLDER NCCL_TEST_FOLDER
   program=$1/rowan suite=$2/gpu_backend_tests golden=$2/gpu_golden_tests nccl_tests=$3/gpu_nccl_tests
 }
-cudnn= nccl= tests=  # tests: the folder must have the test programs
+cudnn= nccl= no_nccl= tests=  # tests: the folder must have the test programs
 
 # Uses a library (NCCL, cuDNN or cuBLASLt) of an installed Python package. Makes a folder for the library with include/
 # and lib/, and with the file names that linkers look for. Fails if there is no such package.
@@ -85,10 +133,10 @@ build_from_source() {
   [ -e /usr/include/gtest/gtest.h ] || [ -e "$build/debs/usr/include/gtest/gtest.h" ] || [ -n "${GTEST_ROOT:-}" ] ||
     with_tests=OFF
   [ ! -f $build/CMakeCache.txt ] && command -v ninja >/dev/null && options+=(-G Ninja)
-  check 60 configure cmake -B $build -DROWAN_CUDA=ON -DROWAN_TESTS=$with_tests \
+  check 30 configure cmake -B $build -DROWAN_CUDA=ON -DROWAN_TESTS=$with_tests \
     -DCMAKE_CUDA_ARCHITECTURES="${capability/./}" ${options[@]+"${options[@]}"} || return
   [ $with_tests = ON ] && targets+=(gpu_backend_tests gpu_golden_tests)
   grep -qE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt && [ $with_tests = ON ] && targets+=(gpu_nccl_tests)
-  check 60 build cmake --build $build -j "$(nproc)" --target "${targets[@]}" || return
+  check 200 build cmake --build $build -j "$(nproc)" --target "${targets[@]}" || return
   use_build
 }

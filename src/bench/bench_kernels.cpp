@@ -121,8 +121,9 @@ void measure_calls(Backend& backend, CeilingProbe& probe, const std::vector<Reco
 
 class KernelBench {
  public:
-  KernelBench(Backend& backend, DType dtype, int repeats)
-      : backend_(backend), probe_(backend, dtype), repeats_(repeats) {}
+  // Calls `measured` after each row.
+  KernelBench(Backend& backend, DType dtype, int repeats, std::function<void(const std::vector<Measured>&)> measured)
+      : backend_(backend), probe_(backend, dtype), repeats_(repeats), measured_(std::move(measured)) {}
 
   // Measures the operations in `calls` that no earlier call of add() measured.
   void add(const std::string& in, const std::vector<RecordedCall>& calls) {
@@ -143,6 +144,7 @@ class KernelBench {
       measure_calls(backend_, probe_, kind, repeats_, m);
       rows_.push_back(m);
       known_.insert(m.operation);
+      measured_(rows_);
     }
   }
 
@@ -152,6 +154,7 @@ class KernelBench {
   Backend& backend_;
   CeilingProbe probe_;
   int repeats_;
+  std::function<void(const std::vector<Measured>&)> measured_;
   std::set<std::string> known_;
   std::vector<Measured> rows_;
 };
@@ -277,7 +280,13 @@ void bench_kernels(const KernelOptions& o) {
   auto backend = make_backend(o);
   const DType dtype = compute_dtype(o);
   BenchRun run(*backend, o, o.recipes[0]);
-  KernelBench bench(*backend, dtype, o.repeats);
+  Json result = result_of("kernels", o);
+  result.update({{"device", backend->describe()}, {"complete", false}});
+  // A kill leaves the rows so far.
+  KernelBench bench(*backend, dtype, o.repeats, [&](const std::vector<Measured>& rows) {
+    result["rows"] = to_json(rows);
+    write_json(o.json, result);
+  });
   bench.add("step", backend->record([&] { run.trainer().step(); }));
   for (const std::string& recipe : o.recipes) {
     const OptimizerConfig config = recipe_config(recipe);
@@ -288,9 +297,8 @@ void bench_kernels(const KernelOptions& o) {
   fmt::print("{} {} B={} T={} on {}\n", o.model, o.precision, o.batch, o.seq, backend->describe());
   print_ceilings(bench.rows());
   print_table(bench.rows());
-  Json result = result_of("kernels", o);
-  result.update({{"device", backend->describe()}, {"rows", to_json(bench.rows())}});
   if (o.documents) result["documents"] = documents_of(*backend, o);
+  result["complete"] = true;
   write_json(o.json, result);
 }
 

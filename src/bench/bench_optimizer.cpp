@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <ctime>
 #include <map>
 
@@ -143,7 +144,9 @@ void bench_optimizer(const OptimizerOptions& o) {
              product / 1e9);
   fmt::print("{:<18}{:>11}{:>11}{:>10}{:>10}{:>9}{:>9}{:>11}{:>12}\n", "recipe", "ms/step", "CPU ms", "state GB",
              "work GB", "GB", "of copy", "TFLOP", "of product");
-  Json rows = Json::array();
+  Json result = {{"bench", "optimizer"},     {"device", backend->describe()}, {"model", o.model},
+                 {"precision", o.precision}, {"copy_bytes_per_second", copy}, {"product_flops_per_second", product},
+                 {"complete", false},        {"rows", Json::array()}};
   for (const std::string& recipe : o.recipes.empty() ? recipe_names() : o.recipes) {
     const OptimizerConfig config = recipe_config(recipe);
     const auto [work, state, workspace, kinds] = costs_of(config, table, masters);
@@ -162,15 +165,13 @@ void bench_optimizer(const OptimizerOptions& o) {
                  work.bytes / seconds / copy, work.flops / 1e12, work.flops / seconds / product);
       row.update({{"seconds", seconds}, {"cpu_seconds", cpu}});
     }
-    rows.push_back(row);
+    // A kill leaves the rows so far.
+    std::fflush(stdout);
+    result["rows"].push_back(row);
+    write_json(o.json, result);
   }
-  write_json(o.json, {{"bench", "optimizer"},
-                      {"device", backend->describe()},
-                      {"model", o.model},
-                      {"precision", o.precision},
-                      {"copy_bytes_per_second", copy},
-                      {"product_flops_per_second", product},
-                      {"rows", rows}});
+  result["complete"] = true;
+  write_json(o.json, result);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <map>
 #include <set>
@@ -204,6 +205,7 @@ TEST_F(RunTools, BenchesWriteTheirFiguresAsJson) {
   std::set<std::string> operations;
   std::map<std::string, double> counted;
   const Json measured = Json::parse(read_file(file));
+  EXPECT_TRUE(measured["complete"]);
   for (const Json& row : measured["rows"]) {
     operations.insert(row["operation"]);
     const double bytes = row["bytes"].get<double>() / row["copy_bytes_per_second"].get<double>(),
@@ -230,6 +232,26 @@ TEST_F(RunTools, BenchesWriteTheirFiguresAsJson) {
   expect_mistake("bench step --optimizer rmpn" + step, "did you mean 'rmnp'");
   expect_mistake("bench gemm --json " + (dir_ / "absent" / "x.json").string(),
                  "found no folder " + (dir_ / "absent").string());
+}
+
+// A kill in the middle leaves the rows that were measured.
+TEST_F(RunTools, BenchesWriteEachRow) {
+  const fs::path file = dir_ / "bench.json";
+  const std::string model =
+      " --device cpu --threads 1 --model " + source_path("configs/models/gpt2_tiny.json") + " --json " + file.string();
+  for (const std::string bench : {"kernels --repeats 5 --batch 1 --seq 8", "optimizer --steps 500"}) {
+    const pid_t child = start("bench " + bench + model);
+    until(child, [&] { return fs::exists(file); });
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status)) << bench << " ended before the kill\n" << log();
+    const Json left = Json::parse(read_file(file));
+    EXPECT_FALSE(left["complete"]) << bench;
+    ASSERT_FALSE(left["rows"].empty()) << bench;
+    EXPECT_GT(left["rows"][0]["seconds"], 0) << bench;
+    fs::remove(file);
+  }
 }
 
 }  // namespace

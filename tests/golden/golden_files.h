@@ -1,12 +1,14 @@
-// Finds golden files in up to two roots. The first root is $ROWAN_GOLDEN. If this variable is not set, the first root
-// is the folder shared/golden beside the checkout, if the folder exists. The second root is the project's own small
-// set.
+// Finds golden files in some folders, the roots. The first roots are the folders that $ROWAN_GOLDEN names, separated by
+// colons. If this variable is not set, the first root is the folder shared/golden beside the checkout. The last root is
+// the project's own small set in the checkout. A root that does not exist is left out, because a test program may run
+// on a machine without the checkout.
 #pragma once
 
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -18,12 +20,21 @@ namespace rowan {
 // The backend on which the golden cases run. Each test program defines this function.
 std::unique_ptr<Backend> make_golden_backend();
 
-inline std::vector<std::filesystem::path> golden_roots() {
+// The folders that $ROWAN_GOLDEN names, whether they exist or not.
+inline std::vector<std::filesystem::path> named_golden_roots() {
   std::vector<std::filesystem::path> roots;
   const char* given = std::getenv("ROWAN_GOLDEN");
-  std::filesystem::path outside = given ? given : source_path("../shared/golden");
-  if (given || std::filesystem::exists(outside)) roots.push_back(outside);
-  roots.push_back(source_path("tests/golden/data"));
+  std::istringstream names(given ? given : "");
+  for (std::string name; std::getline(names, name, ':');)
+    if (!name.empty()) roots.emplace_back(name);
+  return roots;
+}
+
+inline std::vector<std::filesystem::path> golden_roots() {
+  std::vector<std::filesystem::path> roots = named_golden_roots();
+  if (!std::getenv("ROWAN_GOLDEN")) roots.emplace_back(source_path("../shared/golden"));
+  roots.emplace_back(source_path("tests/golden/data"));
+  std::erase_if(roots, [](const auto& root) { return !std::filesystem::is_directory(root); });
   return roots;
 }
 

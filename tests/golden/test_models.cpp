@@ -119,6 +119,11 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenModels, testing::ValuesIn(golden_models()
 });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GoldenModels);
 
+TEST(GoldenFiles, NamedFoldersExist) {
+  for (const std::filesystem::path& root : named_golden_roots())
+    EXPECT_TRUE(std::filesystem::is_directory(root)) << "ROWAN_GOLDEN: found no folder " << root;
+}
+
 TEST(GoldenFiles, OfModels) {
   if (golden_models().empty()) GTEST_SKIP() << "needs models in the folder named by ROWAN_GOLDEN";
 }
