@@ -14,7 +14,8 @@
 // Exit to choose the code.
 int main(int argc, char** argv) {
   rowan::hold_standard_descriptors();
-  std::signal(SIGXFSZ, SIG_IGN);  // write() beyond the file size limit then fails instead of killing the process
+  // write() to a closed pipe, or beyond the file size limit, then fails instead of killing the process.
+  for (int signal : {SIGPIPE, SIGXFSZ}) std::signal(signal, SIG_IGN);
   try {
     rowan::threads_from_environment();  // throws Error if OMP_NUM_THREADS is wrong
     rowan::CommandLine line("rowan", "Pretrains language models: LLaMA, Qwen3 and GPT-2, from one JSON file.");

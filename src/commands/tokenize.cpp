@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <memory>
 #include <thread>
 
@@ -72,7 +71,6 @@ class Meter {
 };
 
 void run_tokenize(TokenizeArguments& arguments) {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed output pipe must not kill the process
   TokenizeOptions& options = arguments.options;
   options.format = named<TextFormat>("--format", arguments.format);
   options.split = named<TextSplit>("--split", arguments.split);

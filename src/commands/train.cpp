@@ -1,6 +1,5 @@
 #include <fmt/core.h>
 
-#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
@@ -24,7 +23,6 @@ struct TrainOptions {
 };
 
 void run_train(const TrainOptions& options) {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed output pipe must not kill the process
   const Launch launch = detect_launch();
   std::unique_ptr<Communicator> host;
   int code = 0;

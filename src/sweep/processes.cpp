@@ -10,10 +10,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <sstream>
+#include <thread>
 
 #include "base/error.h"
 
@@ -67,7 +69,12 @@ std::vector<Slot> make_slots(const SlotWish& wish) {
   return slots;
 }
 
+// The processes may need minutes for their checkpoints.
 ProcessPool::~ProcessPool() {
+  using Clock = std::chrono::steady_clock;
+  ask_to_end();
+  for (const auto end = Clock::now() + std::chrono::minutes(10); running() > 0 && Clock::now() < end;)
+    if (!poll()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   for (const Process& process : busy_) {
     if (!process.pid) continue;
     ::kill(-process.pid, SIGKILL);
@@ -83,11 +90,11 @@ namespace {
 
 // Runs in the child process; never returns.
 [[noreturn]] void become(const std::vector<std::string>& command, const std::vector<std::string>& environment,
-                         const Slot& slot, int log, pid_t parent) {
+                         const Slot& slot, int log, pid_t parent, int death_signal) {
   ::setpgid(0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  ::prctl(PR_SET_PDEATHSIG, death_signal);
   if (::getppid() != parent) ::_exit(1);  // the parent ended before prctl()
-  for (int signal : {SIGINT, SIGTERM}) std::signal(signal, SIG_DFL);
+  for (int signal : {SIGINT, SIGTERM, SIGUSR1, SIGPIPE}) std::signal(signal, SIG_DFL);
   if (!slot.cores.empty()) {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -123,7 +130,8 @@ bool ProcessPool::start(const std::string& name, const std::vector<std::string>&
     return false;
   }
   const pid_t parent = ::getpid(), pid = ::fork();
-  if (pid == 0) become(command, environment, slots_[static_cast<size_t>(free - busy_.begin())], file, parent);
+  if (pid == 0)
+    become(command, environment, slots_[static_cast<size_t>(free - busy_.begin())], file, parent, stop_signal());
   ::close(file);
   if (pid < 0) fail("cannot start a process: {}", std::strerror(errno));
   ::setpgid(pid, pid);
@@ -142,9 +150,11 @@ std::optional<ProcessPool::Ended> ProcessPool::poll() {
   return {};
 }
 
+int ProcessPool::stop_signal() const { return launched_ ? SIGUSR1 : SIGTERM; }
+
 void ProcessPool::ask_to_end() {
   for (const Process& process : busy_)
-    if (process.pid) ::kill(-process.pid, SIGTERM);
+    if (process.pid) ::kill(launched_ ? process.pid : -process.pid, stop_signal());
 }
 
 }  // namespace rowan

@@ -31,8 +31,12 @@ std::vector<std::string> visible_gpus();
 
 class ProcessPool {
  public:
-  explicit ProcessPool(std::vector<Slot> slots) : slots_(std::move(slots)), busy_(slots_.size()) {}
-  // Kills all running processes and their process groups.
+  // `launched`: the processes are launchers of ranks, such as mpirun. A launcher is asked to end by SIGUSR1, which it
+  // forwards to its ranks; after a SIGTERM, mpirun kills the ranks one second later.
+  explicit ProcessPool(std::vector<Slot> slots, bool launched = false)
+      : slots_(std::move(slots)), launched_(launched), busy_(slots_.size()) {}
+  // If processes run, asks them to end and waits for them. After ten minutes, kills those that still run, and their
+  // process groups.
   ~ProcessPool();
   ProcessPool(const ProcessPool&) = delete;
   ProcessPool& operator=(const ProcessPool&) = delete;
@@ -42,8 +46,8 @@ class ProcessPool {
   const std::vector<Slot>& slots() const { return slots_; }
 
   // Starts `command` on a free slot, in a new process group, and appends the command's output to `log`. If the calling
-  // process ends, for any reason, the kernel sends SIGTERM to the new process. Returns false if another process, for
-  // example of an earlier sweep, still locks the log. A slot must be free.
+  // process ends, for any reason, the kernel asks the new process to end, by the signal of ask_to_end(). Returns false
+  // if another process, for example of an earlier sweep, still locks the log. A slot must be free.
   bool start(const std::string& name, const std::vector<std::string>& command,
              const std::vector<std::string>& environment, const std::filesystem::path& log);
 
@@ -54,7 +58,7 @@ class ProcessPool {
   };
   // Returns one process that has ended and frees its slot; nothing if none has ended.
   std::optional<Ended> poll();
-  // Sends SIGTERM to all running processes and their process groups.
+  // Sends SIGTERM to all running processes and their process groups, or SIGUSR1 to all running launchers.
   void ask_to_end();
 
  private:
@@ -62,7 +66,10 @@ class ProcessPool {
     pid_t pid = 0;  // 0: the slot is free
     std::string name;
   };
+  int stop_signal() const;
+
   std::vector<Slot> slots_;
+  bool launched_;
   std::vector<Process> busy_;
 };
 

@@ -71,10 +71,21 @@ class Sweeper {
         program_(program),
         ledger_(sweep),
         gpu_(on_gpu(sweep)),
-        pool_(make_slots({sweep.resources.jobs, sweep.resources.ranks, sweep.resources.threads, gpu_})),
+        pool_(make_slots({sweep.resources.jobs, sweep.resources.ranks, sweep.resources.threads, gpu_}),
+              sweep.resources.ranks > 1),
         view_(sweep.dir, ::isatty(2)) {}
 
   SweepEnd run() {
+    try {
+      return run_to_end();
+    } catch (...) {
+      if (pool_.running()) view_.message("an error ends the sweep: the runs write their checkpoints first");
+      throw;
+    }
+  }
+
+ private:
+  SweepEnd run_to_end() {
     StopSignals signals;
     bool asked = false;
     for (look();; std::this_thread::sleep_for(std::chrono::milliseconds(20))) {
@@ -92,7 +103,6 @@ class Sweeper {
     return end_;
   }
 
- private:
   OutcomeOf outcomes() {
     return [this](const SweepRun& run) { return ledger_.outcome(run); };
   }
@@ -115,19 +125,25 @@ class Sweeper {
     ledger_.write_index();
   }
 
-  // Starts open runs on free slots. Returns whether a run must wait because another process still locks its log.
+  // Starts open runs on free slots. A run that cannot be started has failed. Returns whether an open run must wait
+  // because another process still locks its log.
   bool start_what_is_open() {
     bool waits = false;
     for (auto run = open_.begin(); run != open_.end() && !pool_.full();) {
-      ledger_.write_config(*run);
-      if (pool_.start(run->name, command_of(*run), environment(), ledger_.log(run->name))) {
+      try {
+        ledger_.write_config(*run);
+        if (!pool_.start(run->name, command_of(*run), environment(), ledger_.log(run->name))) {
+          waits = true;
+          ++run;
+          continue;
+        }
         view_.begins(run->name);
         running_.emplace(run->name, *run);
-        run = open_.erase(run);
-      } else {
-        waits = true;
-        ++run;
+      } catch (const Error& error) {
+        view_.message(fmt::format("{}: failed: {}", run->name, error.what()));
+        note_failure(run->name, error.what());
       }
+      run = open_.erase(run);
     }
     return waits;
   }
@@ -158,7 +174,7 @@ class Sweeper {
       view_.ends(run.name,
                  std::isfinite(outcome.loss) ? fmt::format("{} {:.4f}", sweep_.metric, outcome.loss) : "diverged");
       fs::remove(ledger_.failed_log(run.name));
-    } else if (ended.signal || was_stopped(ended.code)) {
+    } else if (ended.signal || was_stopped(ended.code) || StopSignals::received()) {
       interrupted(run, ended);
     } else if (const std::string words = last_words(ledger_.log(run.name)); has_diverged(words)) {
       ledger_.diverged(run, words);
@@ -172,7 +188,8 @@ class Sweeper {
   }
 
   // An interrupted run stays open and is started again. If it is interrupted too often, it counts as failed.
-  // Interruptions after a signal to the sweep are not counted.
+  // Interruptions after a signal to the sweep are not counted. After such a signal every unfinished run counts as
+  // interrupted, because a launcher that was asked to end may exit with any code.
   void interrupted(const SweepRun& run, const ProcessPool::Ended& ended) {
     const std::string how = ended.signal ? fmt::format("ended by signal {}", ended.signal) : "stopped";
     if (StopSignals::received() || ++interruptions_[run.name] < most_interruptions) {
@@ -184,9 +201,13 @@ class Sweeper {
 
   void fails(const SweepRun& run, const std::string& why) {
     fs::rename(ledger_.log(run.name), ledger_.failed_log(run.name));
-    ledger_.failed(run.name);
     view_.ends(run.name, "failed: " + why);
-    end_.failed.push_back(fmt::format("{}: {}", run.name, why));
+    note_failure(run.name, why);
+  }
+
+  void note_failure(const std::string& name, const std::string& why) {
+    ledger_.failed(name);
+    end_.failed.push_back(fmt::format("{}: {}", name, why));
   }
 
   static constexpr int most_interruptions = 10;  // a run that is interrupted this often has failed

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/mapped_guard.h"
+#include "base/version.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"
 #include "comm/launch.h"
@@ -16,6 +17,7 @@
 #include "train/divergence.h"
 #include "train/initial_weights.h"
 #include "train/known_peak.h"
+#include "train/micro_batch.h"
 #include "train/plan.h"
 #include "train/profile.h"
 #include "train/progress.h"
@@ -113,7 +115,13 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   peak = peak_of_all(backend, compute_dtype(config.precision), communicator, note);
   check_same(communicator, "data ", trainer->batches().fingerprint());
   trainer->check_weights();
-  const Json place = {{"device", backend.describe()}, {"world_size", communicator.size()}};
+  // What the order of summation depends on, besides the config's identity. starts.jsonl has the version anyway.
+  const Json place = {{"device", backend.describe()},
+                      {"world_size", communicator.size()},
+                      {"micro_batch", micro_batch(config.batch, communicator.size())},
+                      {"shard", name_of(communicator.size() > 1 ? config.shard : ShardMode::none)}};
+  Json origin = place;
+  origin["program"] = version();
   std::unique_ptr<RunLog> log;
   const StopSignals signals;  // before this point a signal ends the process, because there is nothing to save
   run_on_all_ranks(communicator, [&] {
@@ -133,20 +141,21 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     if (chosen.empty()) return;
     note(fmt::format("resumed from {}", chosen));
     log->resumed(place);
-    for (const char* key : {"device", "world_size"})
-      if (state.contains(key) && state[key] != place[key])
+    for (const auto& [key, value] : origin.items())  // checkpoints of earlier versions lack some of these
+      if (state.contains(key) && state[key] != value)
         note(
-            fmt::format("{} was {} and is now {}: sums are taken in another order, so the last digits of losses differ "
-                        "from those of an uninterrupted run",
-                        key, state[key].dump(), place[key].dump()));
+            fmt::format("{} was {} and is now {}: sums may be taken in another order, and the last digits of losses "
+                        "then differ from those of an uninterrupted run",
+                        key, state[key].dump(), value.dump()));
   });
 
   const RunConfig& run = config.run;
   const int64_t first_step = trainer->steps_done();
   double last_save = steady_seconds();
   trainer->listen([&] {
-    // max_seconds takes effect after the first step, so a run advances even if its start-up takes longer.
-    const bool late = run.max_seconds && trainer->steps_done() > first_step &&
+    // max_seconds takes effect after the first step, so a run advances even if its start-up takes longer. If all steps
+    // are done, it takes effect at once: only an evaluation is left.
+    const bool late = run.max_seconds && (trainer->steps_done() > first_step || trainer->steps_done() >= run.steps) &&
                       steady_seconds() - began >= static_cast<double>(run.max_seconds);
     const bool save =
         first && run.checkpoint_seconds && steady_seconds() - last_save >= static_cast<double>(run.checkpoint_seconds);
@@ -185,7 +194,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   std::string ruined;
   auto save = [&] {
     pause(RunLog::Pause::checkpoint, "checkpoint", [&] {
-      Json more = place;
+      Json more = origin;
       more["seconds"] = first ? log->seconds() : 0;
       ruined = trainer->save(more, rotation(), [&] {
         start->check_owner();
@@ -200,6 +209,9 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     return run.patience && ranks_know(first && log->evaluations_since_best() >= run.patience);
   };
 
+  auto save_rest = [&] {
+    if (saved != trainer->steps_done()) save();
+  };
   bool pending = false, skipping = false, early = false, stopped = false;  // pending: a save is due
   try {
     if (run.steps == 0 && chosen.empty()) save();
@@ -220,18 +232,24 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
         save();
         pending = false;
       }
-      if (result.stop) throw Stopped();
+      if (result.stop) {
+        if (profile) profile->step();
+        throw Stopped();
+      }
       if (evaluates) evaluate();
       early = !done() && evaluates && patience_ends();
       if (due(run.check_weights_every)) pause(RunLog::Pause::check, "messages", [&] { trainer->check_weights(); });
       if (profile) profile->step();
     }
-    if (early && saved != trainer->steps_done()) save();
+    if (early) save_rest();
   } catch (const Stopped&) {
     stopped = true;
-    if (saved != trainer->steps_done()) save();
-  } catch (const ShrunkFile&) {  // a data file shrank in this step; the earlier updates are sound
-    if (communicator.size() == 1 && saved != trainer->steps_done()) save();
+    save_rest();
+  } catch (const DataError&) {
+    save_rest();
+    throw;
+  } catch (const ShrunkFile&) {  // in an evaluation; other ranks do not know of it, and wait for this one
+    if (communicator.size() == 1) save_rest();
     throw;
   }
   if (!ruined.empty()) fail_on_all("step {}: {}", saved, ruin_text(config, ruined));

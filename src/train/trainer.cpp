@@ -15,6 +15,7 @@
 #include "kernels/backend.h"
 #include "run/tokenizer_match.h"
 #include "tokenizer/tokenizer.h"
+#include "train/divergence.h"
 #include "train/layer_norms.h"
 #include "train/micro_batch.h"
 #include "train/model_options.h"
@@ -127,27 +128,60 @@ void Trainer::start_prefetch() {
 
 bool Trainer::asked_to_stop() {
   if (!wishes_) return false;
-  const double mine = wishes_().stop;
+  const double mine = wishes_().stop || !data_error_.empty();
   return (communicator_.size() == 1 ? mine : communicator_.sum({mine})[0]) > 0;
+}
+
+// Runs `read`, which reads data of the step. Returns false if the data cannot be read. With one rank, throws DataError
+// instead. Several ranks wait for each other's messages, so this rank takes part in the step until the next sum over
+// the ranks tells all of them.
+bool Trainer::read_data(const std::function<void()>& read) {
+  try {
+    read();
+    return true;
+  } catch (const Error& error) {
+    if (communicator_.size() == 1) throw DataError(error.what());
+    data_error_ = error.what();
+    return false;
+  }
+}
+
+// Throws DataError on all ranks if some rank could not read its data. All ranks must call this function.
+void Trainer::check_data_read() {
+  try {
+    run_on_all_ranks(communicator_, [this] {
+      if (!data_error_.empty()) throw Error(data_error_);
+    });
+  } catch (const AgreedError& error) {
+    throw DataError(error.what());
+  }
 }
 
 StepResult Trainer::step() {
   const auto begin = std::chrono::steady_clock::now();
   const Timeline::Span span(backend_.timeline(), fmt::format("step {}", steps_done_ + 1));
-  const auto [inputs, targets] = batches_.count(steps_done_ * config_.batch.sequences, config_.batch.sequences);
+  RowCount count;
+  read_data([&] { count = batches_.count(steps_done_ * config_.batch.sequences, config_.batch.sequences); });
+  const auto [inputs, targets] = count;
   const float scale = targets ? 1.0f / static_cast<float>(targets) : 0.0f;
   sharding_.begin_step();
   for (int64_t micro = 0; micro < micro_steps_; ++micro) {
     if (micro > 0 && micro % micro_steps_between_looks_ == 0 && asked_to_stop()) {
       sharding_.abandon_step();
+      check_data_read();
       start_prefetch();
       throw Stopped();
     }
     {
       const Timeline::Phase phase(backend_.timeline(), "data");
-      Prefetcher::Batch batch = prefetcher_->next();
-      backend_.upload(tokens_, batch.inputs);
-      backend_.upload(targets_, batch.targets);
+      Prefetcher::Batch batch;
+      if (read_data([&] { batch = prefetcher_->next(); })) {
+        backend_.upload(tokens_, batch.inputs);
+        backend_.upload(targets_, batch.targets);
+      } else {  // any valid ids: the step ends without an update
+        backend_.zero(tokens_);
+        backend_.zero(targets_);
+      }
       upload_samples(first_sample(steps_done_, micro));
     }
     sharding_.begin_micro_step(micro + 1 == micro_steps_);
@@ -165,9 +199,11 @@ StepResult Trainer::step() {
 
   const Wishes mine = wishes_ ? wishes_() : Wishes();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  const StepTotals totals =
-      sharding_.sum_over_ranks(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
+  const StepTotals totals = sharding_.sum_over_ranks(
+      loss_sum_, {double(mine.stop), double(mine.save), seconds.count(), double(!data_error_.empty())},
+      optimizer_.sums());
   messages.reset();
+  if (totals.more[3] > 0) check_data_read();
   // With several ranks, a check for requests to stop costs a message. So if micro-batches are short, a check is made
   // only about every 0.25 seconds.
   micro_steps_between_looks_ = std::max<int64_t>(

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/agreement.h"
 #include "data/batch_source.h"
 #include "data/prefetch.h"
 #include "evaluate/hellaswag.h"
@@ -34,6 +35,13 @@ struct Wishes {
 // Thrown on all ranks when any rank is requested to stop.
 struct Stopped {};
 
+// Thrown on all ranks by a step whose data some rank could not read: a file shrank, or has an id outside the
+// vocabulary. The step has changed nothing, so the state of the earlier steps can be saved.
+class DataError : public AgreedError {
+ public:
+  using AgreedError::AgreedError;
+};
+
 struct StepResult {
   double loss = 0;       // mean over the step's targets, in nats
   double grad_norm = 0;  // global gradient norm before clipping
@@ -52,7 +60,8 @@ class Trainer {
   void listen(std::function<Wishes()> wishes) { wishes_ = std::move(wishes); }
 
   // Computes the gradient over batch.sequences sequences. Makes one optimizer update, or skips it. Throws Error after
-  // too many non-finite gradients in a row. Throws Stopped between micro-batches; the weights are then unchanged.
+  // too many non-finite gradients in a row. Throws DataError, or Stopped between micro-batches; the weights are then
+  // unchanged.
   StepResult step();
   int64_t steps_done() const { return steps_done_; }
 
@@ -106,6 +115,8 @@ class Trainer {
  private:
   void start_prefetch();
   bool asked_to_stop();
+  bool read_data(const std::function<void()>& read);
+  void check_data_read();
   ValidationLosses evaluate_weights(const std::function<void(double)>& done = {});
   void restore_averages(const std::filesystem::path& folder, JsonObject state);
   std::string ruin();
@@ -131,6 +142,7 @@ class Trainer {
   int64_t steps_done_ = 0, unpadded_tokens_ = 0, validation_bytes_ = 0;
   int not_finite_in_a_row_ = 0;
   std::function<Wishes()> wishes_;
+  std::string data_error_;  // what this rank could not read in this step
   int64_t micro_steps_between_looks_ = 1;
   double last_loss_ = 0;
   // The largest loss and weight norm of sound checkpoints so far. largest_loss_ is at least the loss of uniform

@@ -81,6 +81,52 @@ TEST_F(Continuing, WeightsOnly) {
   }
 }
 
+// What changes the order of sums, and so the last bits, is named by the resume.
+TEST_F(Continuing, AnotherPlaceIsNamed) {
+  const std::filesystem::path checkpoints = run("run") / "checkpoints", eighth = checkpoints / "step_00000008";
+  // Repeats steps 9 to 12. Returns the notes about the place.
+  const auto notes = [&](const std::string& more, const std::string& environment = "") {
+    std::filesystem::remove_all(checkpoints / "step_00000012");
+    const Outcome result = shell(environment + " " + rowan_binary() + " " + train(more));
+    EXPECT_EQ(result.code, 0) << result.err;
+    std::string found;
+    std::istringstream lines(result.err);
+    for (std::string line; std::getline(lines, line);)
+      if (line.find("sums may be taken in another order") != std::string::npos) found += line + "\n";
+    return found;
+  };
+  EXPECT_EQ(notes(""), "");
+  const std::string threads = notes("--set threads=3");
+  EXPECT_TRUE(threads.starts_with("device was ")) << threads;
+  EXPECT_NE(threads.find(", 3 threads, "), std::string::npos) << threads;
+#ifdef __x86_64__
+  const std::string level = notes("", "ROWAN_ISA=v2");
+  EXPECT_TRUE(level.starts_with("device was ")) << level;
+  EXPECT_NE(level.find("and is now "), std::string::npos) << level;
+#endif
+  EXPECT_TRUE(notes("--set batch.micro_batch=4").starts_with("micro_batch was 2 and is now 4: "));
+  EXPECT_TRUE(notes("--set batch.micro_batch=0").starts_with("micro_batch was 2 and is now 4: "));
+
+  // The checkpoint of another version of the program.
+  Json state = Json::parse(read_file(eighth / "state.json")),
+       manifest = Json::parse(read_file(eighth / "manifest.json"));
+  const std::string here = state.at("program").dump();
+  state["program"] = "0.1.9";
+  const std::string text = state.dump();
+  manifest["files"]["state.json"] = {{"bytes", text.size()}, {"xxh64", fmt::format("{:016x}", hash64(text))}};
+  write_file_atomically(eighth / "state.json", text);
+  write_file_atomically(eighth / "manifest.json", manifest.dump());
+  EXPECT_TRUE(notes("").starts_with("program was \"0.1.9\" and is now " + here + ": "));
+  // Earlier versions noted less.
+  state.erase("program");
+  state.erase("micro_batch");
+  const std::string older = state.dump();
+  manifest["files"]["state.json"] = {{"bytes", older.size()}, {"xxh64", fmt::format("{:016x}", hash64(older))}};
+  write_file_atomically(eighth / "state.json", older);
+  write_file_atomically(eighth / "manifest.json", manifest.dump());
+  EXPECT_EQ(notes(""), "");
+}
+
 // An earlier version of Rowan wrote f32 where this version writes fp32.
 TEST_F(Continuing, TheSpellingOfAnEarlierVersionIsTheSameConfig) {
   Json json = config();

@@ -178,6 +178,24 @@ TEST_F(Insight, AProfileIsATraceOfNestedOperations) {
   EXPECT_FALSE(std::filesystem::exists(run("other")));
 }
 
+// A stop comes after the step that it meets, because a step has one micro-batch here.
+TEST_F(Insight, AProfileCountsTheStepThatWasStopped) {
+  const std::string trace = (dir_ / "trace.json").string();
+  const pid_t child =
+      start(train("--set run.steps=100000000 --set batch.sequences=2048 --set batch.micro_batch=2048 "
+                  "--profile " +
+                  trace));
+  const fs::path metrics = run("run") / "metrics.jsonl";
+  until(child, [&] { return fs::exists(metrics) && fs::file_size(metrics) > 0; });
+  kill(child, SIGTERM);
+  EXPECT_EQ(code_of(child), 143) << log();
+  const std::string said = "stopped after step ", text = log();
+  const size_t at = text.find(said);
+  ASSERT_NE(at, std::string::npos) << text;
+  const int64_t steps = std::min<int64_t>(std::stoll(text.substr(at + said.size())), 20);
+  EXPECT_NE(text.find(fmt::format("a trace of {} steps", steps)), std::string::npos) << text;
+}
+
 TEST_F(Insight, PlanSaysDiskTimeAndMicroBatch) {
   const Outcome plan = rowan("plan " + file().string() + " --memory 1 --device h100");
   ASSERT_EQ(plan.code, 0) << plan.err;

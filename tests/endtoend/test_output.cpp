@@ -94,5 +94,44 @@ TEST_F(Output, AMistakeThatCannotBeShownIsStillAMistake) {
     EXPECT_EQ(sent("train /nowhere.json", redirection).code, 2) << redirection;
 }
 
+class ClosedPipe : public Output {
+ protected:
+  // Runs the command with `stream`, 1 or 2, connected to a pipe whose reader has ended.
+  Outcome piped(const std::string& arguments, int stream) {
+    return shell("bash -c 'cd " + dir_.string() + "; exec 3> >(:); wait $!; exec " + rowan_binary() + " " + arguments +
+                 " " + std::to_string(stream) + ">&3'");
+  }
+};
+
+TEST_F(ClosedPipe, NotesThatNobodyReadsEndNoCommand) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  const Json sweep = {{"base", file().string()}, {"dir", (dir_ / "made").string()}, {"seeds", {1, 2}}};
+  write_file_atomically(dir_ / "sweep.json", sweep.dump());
+  std::filesystem::create_directories(dir_ / "text");
+  std::string text;
+  for (int line = 0; line < 2000; ++line) text += fmt::format("Line {} of a text to learn from.\n\n", line);
+  write_file_atomically(dir_ / "text/a.txt", text);
+  const std::pair<std::string, std::string> commands[] = {
+      {"sweep " + (dir_ / "sweep.json").string(), "made/report.html"},
+      {"export " + run("run").string() + " " + (dir_ / "exported").string(), "exported/model.safetensors"},
+      {"tales --stories 20 --validation-stories 5 --out " + (dir_ / "tales").string(), "tales/entropy.json"},
+      {"new llama-2m --text text", "llama-2m.json"}};
+  for (const auto& [command, product] : commands) {
+    EXPECT_EQ(piped(command, 2).code, 0) << command;
+    EXPECT_TRUE(std::filesystem::exists(dir_ / product)) << command;
+  }
+}
+
+TEST_F(ClosedPipe, ResultsThatNobodyReadsAreAnError) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  for (const std::string& command :
+       {"compare " + run("run").string(), std::string("optimizers"), std::string("--help")}) {
+    const Outcome result = piped(command, 1);
+    EXPECT_EQ(result.code, 2) << command;
+    EXPECT_NE(result.err.find("cannot write"), std::string::npos) << command << result.err;
+    EXPECT_NE(result.err.find("Broken pipe"), std::string::npos) << command << result.err;
+  }
+}
+
 }  // namespace
 }  // namespace rowan

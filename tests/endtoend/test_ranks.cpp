@@ -315,13 +315,15 @@ TEST_F(Ranks, ALoopGoesOnByItself) {
   expect_one_line(source_path("scripts/resume.sh") + command(2, "run", "--set run.steeps=1"), "steeps");
 }
 
-// A stop signal to the loop, to mpirun or to one rank makes all ranks save. The signal to mpirun is not SIGTERM,
-// because mpirun kills its ranks one second after a SIGTERM.
+// A stop signal to the loop, to mpirun or to one rank makes all ranks save. The signal to mpirun is neither SIGTERM nor
+// SIGINT, because mpirun kills its ranks one second after these.
 TEST_F(Ranks, AStopReachesEveryRank) {
   const std::string more = "--set run.steps=100000000 --set run.checkpoint_every=0 --set run.log_every=1";
   int64_t before = 0;
-  for (const char* asked : {"loop", "launcher", "rank"}) {
-    SCOPED_TRACE(asked);
+  const std::pair<const char*, int> requests[] = {
+      {"loop", SIGTERM}, {"loop", SIGINT}, {"launcher", SIGUSR1}, {"rank", SIGTERM}};
+  for (const auto& [asked, signal] : requests) {
+    SCOPED_TRACE(fmt::format("{} {}", asked, signal));
     std::vector<pid_t> processes;
     const pid_t loop = start(source_path("scripts/resume.sh") + command(2, "run", more), 1, processes);
     ASSERT_EQ(processes.size(), 1) << read_file(dir_ / "log");
@@ -330,10 +332,9 @@ TEST_F(Ranks, AStopReachesEveryRank) {
       std::this_thread::sleep_for(milliseconds(20));
     const std::vector<pid_t> ranks = children_of(processes[0]);
     ASSERT_EQ(ranks.size(), 2) << read_file(dir_ / "log");
-    if (asked == std::string("loop")) kill(loop, SIGTERM);
-    if (asked == std::string("launcher")) kill(processes[0], SIGUSR1);
-    if (asked == std::string("rank")) kill(ranks[1], SIGTERM);
-    EXPECT_EQ(wait_for(loop, 100), asked == std::string("launcher") ? 128 + SIGUSR1 : 143) << read_file(dir_ / "log");
+    const std::map<std::string, pid_t> of = {{"loop", loop}, {"launcher", processes[0]}, {"rank", ranks[1]}};
+    kill(of.at(asked), signal);
+    EXPECT_EQ(wait_for(loop, 100), 128 + signal) << read_file(dir_ / "log");
     const std::vector<fs::path> saved = list_checkpoints(run("run") / "checkpoints");
     ASSERT_FALSE(saved.empty()) << read_file(dir_ / "log");
     EXPECT_NO_THROW(verify_checkpoint(saved[0]));

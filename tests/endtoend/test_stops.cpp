@@ -1,5 +1,5 @@
-// A stop signal soon ends eval, bench, the start of train, and an evaluation on HellaSwag. test_safety.cpp tests what
-// `rowan train` saves before it ends.
+// A stop signal soon ends eval, bench, the start of train, and an evaluation on HellaSwag; run.max_seconds ends the
+// last evaluation. test_safety.cpp tests what `rowan train` saves before it ends.
 #include <signal.h>
 
 #include "train_command.h"
@@ -73,6 +73,22 @@ TEST_F(Stops, AStartEndsAtOnceAndTheSameCommandTrains) {
   EXPECT_EQ(rows(run("run")), rows(run("whole")));
   EXPECT_EQ(weights(run("run"), 12), weights(run("whole"), 12));
   EXPECT_FALSE(fs::exists(run("run") / "lock"));
+}
+
+TEST_F(Stops, TimeEndsTheLastEvaluationWhenNoStepIsLeft) {
+  write_small_shard(dir_ / "validation.bin", 4'000'001);
+  const std::string few = "--set batch.micro_batch=1 --set run.eval_tokens=64 ";
+  ASSERT_EQ(rowan(train(few)).code, 0);
+  const fs::path metrics = run("run") / "metrics.jsonl";
+  const std::string all = read_file(metrics);
+  const size_t last = all.rfind("{\"step\":12,\"val_loss\"");
+  ASSERT_NE(last, std::string::npos);
+  write_file_atomically(metrics, all.substr(0, last));
+  const Outcome late = rowan(train("--set batch.micro_batch=1 --set run.eval_tokens=0 --set run.max_seconds=1"));
+  EXPECT_EQ(late.code, 124) << "the evaluation was too short for this test: " << late.err;
+  EXPECT_EQ(read_file(metrics).find("\"step\":12,\"val_loss\""), std::string::npos);
+  ASSERT_EQ(rowan(train(few)).code, 0);
+  EXPECT_NE(read_file(metrics).find("\"step\":12,\"val_loss\""), std::string::npos);
 }
 
 TEST_F(Stops, HellaSwagIsLeftBetweenMicroBatches) {

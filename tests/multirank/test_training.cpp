@@ -1,6 +1,7 @@
 // Whole training runs on several ranks give the losses and weights of one process. A step of one micro-step sends as
 // many bytes as one all-reduce, or more under `weights`. The Long tests run every recipe under every shard setting.
-// Also tests dropout, evaluation, stop signals, and checkpoints that other ranks continue under another shard setting.
+// Also tests dropout, evaluation, stop signals, data that cannot be read, and checkpoints that other ranks continue
+// under another shard setting.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -354,6 +355,46 @@ TEST(Stop, InTheMiddleOfAStepChangesNothing) {
     trainer.listen({});
     EXPECT_EQ(train(trainer, 3), want);
   }
+}
+
+// The last rank reads its own copy of the shard, whose ids it spoils after two steps.
+TEST(BadData, OfOneRankEndsTheStepOnAllAndChangesNothing) {
+  Folder folder;
+  const int last = ranks().size() - 1;
+  const fs::path own = folder.path() / "own.bin";
+  for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights})
+    for (bool looks : {false, true}) {  // between micro-batches, or only at the end of a step
+      SCOPED_TRACE(fmt::format("{} {}", name_of(shard), looks));
+      if (ranks().rank() == last) fs::copy_file(folder.path() / "train.bin", own, fs::copy_options::overwrite_existing);
+      TrainConfig config = folder.config("muon", shard, fmt::format("run_{}_{}", name_of(shard), looks));
+      if (ranks().rank() == last) config.data.train[0].files = {own.string()};
+      Trainer trainer(config, backend(), ranks());
+      if (looks) trainer.listen([] { return Wishes(); });
+      train(trainer, 2);
+      if (ranks().rank() == last) {
+        std::fstream file(own, std::ios::in | std::ios::out | std::ios::binary);
+        const std::string ids(fs::file_size(own), '\xff');
+        file.write(ids.data(), static_cast<std::streamsize>(ids.size()));
+      }
+      Weights before;
+      int64_t done = 0;
+      std::string message;
+      while (message.empty() && done < steps) {
+        before = shares_of(trainer);
+        done = trainer.steps_done();
+        try {
+          trainer.step();
+        } catch (const DataError& error) {
+          message = error.what();
+        }
+      }
+      EXPECT_NE(message.find("own.bin: token "), std::string::npos) << message;
+      EXPECT_EQ(message.starts_with(fmt::format("rank {}: ", last)), ranks().size() > 1) << message;
+      EXPECT_EQ(trainer.steps_done(), done);
+      EXPECT_TRUE(shares_of(trainer) == before);
+      EXPECT_EQ(trainer.save(Json::object(), {}, [] {}), "") << "ruined";
+      ranks().barrier();
+    }
 }
 
 TEST(LongResume, EverySettingContinuesEveryOther) {

@@ -1,0 +1,184 @@
+// Tests how the runs of a sweep end before they are finished: by a signal to the sweep, by the sweep's death, by an
+// error of the sweep itself, and because one of them cannot be started.
+#include <signal.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "base/json.h"
+#include "command.h"
+#include "run/checkpoint.h"
+#include "small_run.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class SweepStops : public CommandTest {
+ protected:
+  void SetUp() override {
+    CommandTest::SetUp();
+    write_small_shard(dir_ / "train.bin", 3001);
+    write_small_shard(dir_ / "validation.bin", 301);
+    const Json base = {
+        {"model", small_llama()},
+        {"data", {{"train", (dir_ / "train.bin").string()}, {"validation", (dir_ / "validation.bin").string()}}},
+        {"batch", {{"sequences", 4}, {"sequence_length", 16}}},
+        {"optimizer", {{"name", "adamw"}}},
+        {"device", "cpu"},
+        {"run", {{"dir", "none"}, {"steps", 100000000}, {"log_every", 1}, {"checkpoint_every", 0}}}};
+    write_file_atomically(dir_ / "base.json", base.dump(2));
+  }
+  // The command of a sweep whose runs have seeds 1 to `runs` and start together.
+  std::string sweep(int runs, const std::string& more = "", const std::string& launcher = "") {
+    Json json = {{"base", "base.json"},
+                 {"dir", (dir_ / "made").string()},
+                 {"seeds", Json::array()},
+                 {"retries", 0},
+                 {"resources", {{"jobs", runs}}}};
+    for (int seed = 1; seed <= runs; ++seed) json["seeds"].push_back(seed);
+    if (!launcher.empty()) json["resources"].update({{"ranks", 2}, {"launcher", launcher}});
+    write_file_atomically(dir_ / "sweep.json", json.dump(2));
+    return "sweep " + (dir_ / "sweep.json").string() + " " + more;
+  }
+  // Writes a script of sh. Returns the command that runs it.
+  std::string script(const std::string& text) {
+    write_file_atomically(dir_ / "script.sh", text);
+    return "sh " + (dir_ / "script.sh").string();
+  }
+  fs::path made(const std::string& name) const { return dir_ / "made" / name; }
+  // The runs' folders.
+  std::vector<fs::path> folders() const {
+    std::vector<fs::path> found;
+    if (fs::exists(dir_ / "made"))
+      for (const auto& entry : fs::directory_iterator(dir_ / "made"))
+        if (fs::exists(entry.path() / "metrics.jsonl")) found.push_back(entry.path());
+    return found;
+  }
+  static int64_t newest_step(const fs::path& run) {
+    const std::vector<fs::path> all = list_checkpoints(run / "checkpoints");
+    return all.empty() ? -1 : step_of(all[0]);
+  }
+  // The step of the last training row; 0 before the first.
+  static int64_t last_row(const fs::path& run) {
+    const std::string text = read_file(run / "metrics.jsonl");
+    const size_t at = text.rfind("{\"step\":", text.rfind('\n'));
+    return at == std::string::npos ? 0 : std::stoll(text.substr(at + 8));
+  }
+};
+
+#ifdef ROWAN_MPI
+// The ranks are started by a script that notes which signals reach them. mpirun passes SIGUSR1 on and lets the ranks
+// end by themselves. After a SIGTERM, it would pass on SIGTERM and kill the ranks a second later, which a micro-batch
+// of seconds does not survive.
+TEST_F(SweepStops, RanksUnderALauncherSaveWhenTheSweepIsStoppedOrKilled) {
+  const fs::path signals = dir_ / "signals";
+  const std::string launcher = mpirun() + " -n {ranks} " +
+                               script(
+                                   "for signal in TERM USR1; do\n"
+                                   "  trap \"echo $signal >>" +
+                                   signals.string() +
+                                   "; kill -$signal \\$child\" $signal\n"
+                                   "done\n"
+                                   "\"$@\" &\n"
+                                   "child=$!\n"
+                                   "while :; do\n"
+                                   "  wait $child\n"
+                                   "  code=$?\n"
+                                   "  kill -0 $child 2>/dev/null || exit $code\n"
+                                   "done\n");
+  int64_t before = 0;
+  for (int signal : {SIGTERM, SIGINT, SIGKILL}) {
+    SCOPED_TRACE(signal);
+    write_file_atomically(signals, "");
+    const pid_t process = start(sweep(1, "", launcher));
+    until(process, [&] { return !folders().empty() && last_row(folders()[0]) > before + 1; });
+    ASSERT_EQ(folders().size(), 1u);
+    const fs::path run = folders()[0];
+    kill(process, signal);
+    EXPECT_EQ(code_of(process), signal == SIGKILL ? -SIGKILL : 128 + signal) << log();
+    // A killed sweep does not wait for its run, which removes its lock when it has saved.
+    for (int i = 0; i < 6000 && fs::exists(run / "lock"); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_FALSE(fs::exists(run / "lock")) << "the ranks did not end by themselves";
+    EXPECT_GT(newest_step(run), before) << log();
+    EXPECT_NO_THROW(verify_checkpoint(checkpoint_path(run / "checkpoints", newest_step(run))));
+    EXPECT_TRUE(fs::is_empty(made("failed"))) << log();
+    EXPECT_NE(read_file(signals).find("USR1"), std::string::npos) << read_file(signals);
+    EXPECT_EQ(read_file(signals).find("TERM"), std::string::npos) << read_file(signals);
+    before = newest_step(run);
+  }
+}
+#endif
+
+// A launcher may end with any code when it was asked to end.
+TEST_F(SweepStops, ALauncherThatFailsAfterAStopLeavesItsRunOpen) {
+  const std::string launcher = script("trap 'kill -USR1 $child; wait $child; exit 1' USR1\n\"$@\" &\nchild=$!\nwait\n");
+  const pid_t process = start(sweep(1, "", launcher));
+  until(process, [&] { return !folders().empty() && last_row(folders()[0]) > 0; });
+  kill(process, SIGTERM);
+  EXPECT_EQ(code_of(process), 128 + SIGTERM) << log();
+  EXPECT_GT(newest_step(folders().at(0)), 0) << log();
+  EXPECT_TRUE(fs::is_empty(made("failed"))) << log();
+}
+
+TEST_F(SweepStops, AnErrorOfTheSweepLetsItsRunsSave) {
+  const pid_t process = start(sweep(2));
+  until(process, [&] {
+    const std::vector<fs::path> runs = folders();
+    return runs.size() == 2 && last_row(runs[0]) > 0 && last_row(runs[1]) > 0;
+  });
+  // The index cannot be written when the next run ends.
+  fs::remove(made("sweep.json"));
+  fs::create_directories(made("sweep.json") / "in the way");
+  std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", process));
+  pid_t killed = 0;
+  ASSERT_TRUE(children >> killed);
+  kill(killed, SIGKILL);
+  EXPECT_EQ(code_of(process), 2) << log();
+  EXPECT_NE(log().find("the runs write their checkpoints first"), std::string::npos) << log();
+  EXPECT_NE(log().find(made("sweep.json").string()), std::string::npos) << log();
+  std::vector<int64_t> saved;
+  for (const fs::path& run : folders()) {
+    saved.push_back(newest_step(run));
+    EXPECT_EQ(fs::exists(run / "lock"), saved.back() < 0) << "only the killed run leaves its lock";
+  }
+  std::sort(saved.begin(), saved.end());
+  ASSERT_EQ(saved.size(), 2u);
+  EXPECT_EQ(saved[0], -1) << "the killed run";
+  EXPECT_GT(saved[1], 0) << log();
+}
+
+TEST_F(SweepStops, ARunThatCannotBeStartedFailsAlone) {
+  fs::create_directories(made("logs"));
+  fs::create_directories(made("diverged"));  // the folder of a sweep that has begun
+  // The script in place of a launcher starts one rank, and notes which signals this rank ignores.
+  const std::string launcher =
+      script("grep SigIgn /proc/$$/status >>" + (dir_ / "ignored").string() + "\nexec \"$@\"\n");
+  const std::string command = sweep(3, "--set set.run.steps=40", launcher);
+  const std::string listed = rowan(command + " --list").out;
+  std::vector<std::string> names;
+  std::istringstream lines(listed);
+  for (std::string line; std::getline(lines, line);) names.push_back(line.substr(0, line.find(' ')));
+  ASSERT_EQ(names.size(), 4u) << listed;  // three runs and their number
+  const fs::path in_the_way = made("logs") / (names[2] + ".log");
+  fs::create_directories(in_the_way);
+  const Outcome failed = rowan(command);
+  EXPECT_EQ(failed.code, 2) << failed.err;
+  EXPECT_NE(failed.err.find(names[2] + ": failed: cannot write " + in_the_way.string()), std::string::npos)
+      << failed.err;
+  EXPECT_NE(failed.err.find("1 of the runs failed"), std::string::npos) << failed.err;
+  for (size_t i : {0, 1}) EXPECT_EQ(newest_step(made(names[i])), 40) << failed.err;
+  fs::remove(in_the_way);
+  EXPECT_EQ(rowan(command).code, 0);
+  // The sweep ignores SIGPIPE, and its runs do not inherit that.
+  std::ifstream ignored(dir_ / "ignored");
+  int starts = 0;
+  for (std::string word; ignored >> word >> word; ++starts)
+    EXPECT_EQ(std::stoull(word, nullptr, 16) >> (SIGPIPE - 1) & 1, 0u) << word;
+  EXPECT_EQ(starts, 3);
+}
+
+}  // namespace
+}  // namespace rowan
