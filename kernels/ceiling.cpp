@@ -42,9 +42,14 @@ void fill_random(Backend& backend, Tensor x) {
   std::vector<float> values(static_cast<size_t>(std::min<int64_t>(n, 1 << 16)));
   Random random(1, 0);
   for (float& value : values) value = static_cast<float>(random.normal());
-  const auto some = static_cast<int64_t>(values.size());
-  for (int64_t at = 0; at < n; at += some)
-    upload_floats(backend, x.view({n}).slice(at, std::min(some, n - at)), values.data());
+  if (n == 0) return;
+  const Tensor all = x.view({n});
+  int64_t filled = static_cast<int64_t>(values.size());
+  upload_floats(backend, all.slice(0, filled), values.data());
+  for (int64_t count; filled < n; filled += count) {
+    count = std::min(filled, n - filled);
+    backend.copy(all.slice(filled, count), all.slice(0, count));
+  }
 }
 
 double square_product_rate(Backend& backend, DType dtype, int64_t n) {

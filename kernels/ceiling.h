@@ -20,7 +20,8 @@ double seconds_of(Backend& backend, const std::function<void()>& work);
 // Median seconds of `work` over `repeats` runs after one warm-up run.
 double median_seconds(Backend& backend, int repeats, const std::function<void()>& work);
 
-// Fills x with random values. With zeros, a GPU would draw less power, and products would be unrealistically fast.
+// Fills x with random values, which repeat after 65,536. Uploads them once. With zeros, a GPU would draw less power,
+// and products would be unrealistically fast.
 void fill_random(Backend& backend, Tensor x);
 
 // FLOP/s of the product of two n x n matrices. If n is 0, a CPU uses n = 2048, and a GPU n = 8192.

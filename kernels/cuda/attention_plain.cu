@@ -2,6 +2,10 @@
 // the forward and for dq have one block per query and head. The kernel for dk and dv has one block per key and
 // key/value head. A thread computes one score of a tile of 64 scores, then up to 4 elements of the result. The kernels
 // are slow, because in dot() the lanes of a warp read from different rows.
+// FLOPs per unmasked score: forward 4 * head_dim, backward 14 * head_dim, because both kernels of the backward compute
+// the scores and the gradients of the softmax weights. Lower bound on time: these FLOPs at the rate of fp32 FMAs. The
+// lanes' addresses keep the kernels far from it: `rowan plan --device` assumes 1/64 of that rate. Bytes matter less:
+// each tile of 64 rows comes from the L1 or L2 cache.
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/vector.cuh"
 

@@ -5,19 +5,21 @@
 #include <cublasLt.h>
 
 #include <array>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/device.cuh"
+#include "kernels/cuda/product_choices.h"
 
 namespace rowan {
 
 namespace cuda {
 class CudnnAttention;
-class ProductChoices;
 struct Slot;
 struct SlotList;
 struct SlotTypes;
@@ -79,8 +81,10 @@ class CudaBackend final : public Backend {
   struct Plan {
     cublasLtMatmulDesc_t description;
     cublasLtMatrixLayout_t a, b, d;
-    cublasLtMatmulAlgo_t algorithm;
-    bool possible;  // whether cuBLASLt has an algorithm for the product
+    bool possible;  // whether cuBLASLt has an algorithm for the product, as far as is known
+    bool has_run;
+    cuda::ProductChoice choice;
+    cuda::ProductChoice noted;  // the faster choice, if ranks have not yet agreed to use it, else equal to `choice`
   };
   struct Operands {
     void* d;
@@ -89,6 +93,7 @@ class CudaBackend final : public Backend {
     // The bias [m] that the epilogue adds to d, or the bias gradient [n], which is the sum of b over k.
     const void* bias = nullptr;
     void* auxiliary = nullptr;  // GELU's input, written by the forward and read by the backward; has the layout of d
+    const void* aligned_like = nullptr;  // the plan is for operands that are at most as aligned as this address
   };
 
   // If CUDA or cuBLASLt reports an error, throws an Error that names the latest operation and the operation's main
@@ -137,20 +142,26 @@ class CudaBackend final : public Backend {
   // The column-major product that computes c = a b for row-major tensors. The operands change places: the product's a
   // is the argument b, and the product's b is the argument a.
   static Product row_major(const Tensor& c, const Operand& a, const Operand& b);
-  const Plan& plan_for(const Product& product, const Operands& operands);
+  // Computes the same as a product with an epilogue, but without the epilogue. May run several times.
+  using Apart = std::function<void()>;
+  Plan& plan_for(const Product& product, const Operands& operands, const Apart& apart);
   // Runs the plan's product with `algorithm`.
   cublasStatus_t run(const Plan& plan, const Operands& operands, const cublasLtMatmulAlgo_t& algorithm);
-  // Times the algorithms and returns the index of the fastest. If the product adds to d, restores d afterwards.
-  int fastest(const Product& product, const Plan& plan, const Operands& operands,
-              const std::vector<cublasLtMatmulAlgo_t>& algorithms);
-  // Returns false if cuBLASLt has no algorithm for the product.
-  bool try_multiply(Product product, const Operands& operands);
+  // Runs `work` several times and returns the total time in milliseconds.
+  float time_of(const std::function<void()>& work);
+  // Times the algorithms and, unless it is empty, `apart`. Returns the fastest choice, or nothing if no algorithm runs.
+  // If the product adds to d, restores d afterwards.
+  std::optional<cuda::ProductChoice> fastest(const Product& product, const Plan& plan, const Operands& operands,
+                                             const std::vector<cublasLtMatmulAlgo_t>& algorithms, const Apart& apart);
+  // Returns false, with d as it was, if cuBLASLt does not compute the product, or if timing has chosen `apart`. Without
+  // `apart`, `apart` is not timed, but an earlier choice still holds.
+  bool try_multiply(Product product, const Operands& operands, const Apart& apart = {});
   void multiply(const Product& product, const Operands& operands);
   // c = alpha a b + beta source for a symmetric result (symmetric.cu).
   void multiply_symmetric(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   bool fuses(Activation kind, const Tensor& pre) const;
-  // Runs a product that also computes the bias gradient. If cuBLASLt has no such product, only returns false.
-  bool try_bias_gradient(Product product, Operands operands, Tensor d_bias, bool accumulate);
+  // Runs a product that also computes the bias gradient. Like try_multiply(), may only return false.
+  bool try_bias_gradient(Product product, Operands operands, Tensor d_bias, bool accumulate, const Apart& apart);
 
   int index_;
   int multiprocessors_ = 0;
@@ -184,6 +195,7 @@ class CudaBackend final : public Backend {
   cublasLtHandle_t blas_ = nullptr;
   void* blas_workspace_ = nullptr;
   std::map<Product, Plan> plans_;
+  bool timing_apart_ = false;  // whether time_of() runs an Apart, whose products then use noted choices
   // The algorithms chosen by timing. If null, each plan uses the first answer of cuBLASLt's heuristic.
   std::unique_ptr<cuda::ProductChoices> choices_;
   enum class Timing : uint8_t { none, used, noted } timing_ = Timing::none;

@@ -24,6 +24,8 @@ constexpr unsigned all_lanes = 0xffffffffu;
 // static and dynamic shared memory together. 4 KB are left for static arrays.
 constexpr size_t shared_without_asking = 44 * 1024;
 
+// Sets the attribute at every launch, which costs about a microsecond of the host. The host is ahead of the GPU, and
+// remembering the kernels that have it would need state shared by all backends.
 template <typename... Parameters>
 cudaError_t allow_shared(void (*kernel)(Parameters...), size_t bytes) {
   if (bytes <= shared_without_asking) return cudaSuccess;

@@ -4,7 +4,11 @@
 // A round is one launch. It rotates up to k / 2 independent pairs of rows, with one block per pair. Q uses k
 // Householder reflections. For each reflection, one launch computes its vector, and another launch applies the
 // reflection to the columns. Then k launches multiply the reflections.
-// FLOPs: about 9 k^3 per sweep and 8/3 k^3 per Q.
+// FLOPs: about 9 k^3 per sweep and 8/3 k^3 per Q. Bytes: about 32 k^3 per sweep, because each round reads and writes
+// all rows of two matrices of doubles, and 16 k^3 per Q, because a reflection reads its columns twice and writes them
+// once. Lower bound on time: these bytes at the bandwidth of a copy or, if the matrices of a batch fit into the L2
+// cache, of that cache. Small matrices take longer, because a launch of a few microseconds does little work: a sweep
+// has k launches and Q has 3 k, whatever the number of matrices.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/gpu_workspace.h"

@@ -1,26 +1,20 @@
-// Matrix products through cuBLASLt, and bias gradients. plan_for() queries cuBLASLt's heuristic once for each different
-// Product, and keeps the first answer. After a call of time_products(file), plan_for() instead uses the algorithm that
-// the file holds for the product. If the file holds none, plan_for() times the heuristic's answers and adds the fastest
-// to the file. Without the file, two timed runs with the same seed could choose different algorithms and differ in
-// their last bits. Ranks must not differ either, so one of several ranks uses the fastest algorithm only after all
-// ranks have agreed (note_products()).
+// Matrix products through cuBLASLt. plan_for() queries cuBLASLt's heuristic once for each different Product, and keeps
+// the first answer. After a call of time_products(file), plan_for() instead uses the choice that the file holds for the
+// product. If the file holds none, plan_for() times the heuristic's answers and, for a product with an epilogue, the
+// same work without the epilogue, and adds the fastest to the file. Without the file, two timed runs with the same seed
+// could choose differently and differ in their last bits. Ranks must not differ either, so one of several ranks uses
+// its choice only after all ranks have agreed (note_products()).
 // FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on the time in bf16: these FLOPs at the rate of the tensor cores.
-// If cuBLASLt does not compute a bias gradient in the epilogue of a product, the gradient takes a separate pass over
-// dout. The lower bound on the time of this pass is 2 bytes per bf16 value at the bandwidth of a copy.
-#include <algorithm>
 #include <cmath>
 #include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/product_choices.h"
-#include "kernels/cuda/vector.cuh"
 #include "kernels/gpu_workspace.h"
 
 namespace rowan {
 namespace {
-
-using namespace cuda;
 
 cudaDataType_t blas_type(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
@@ -31,45 +25,12 @@ int alignment_of(std::initializer_list<const void*> pointers) {
   return static_cast<int>(bits & -bits);
 }
 
-// Partial column sums of x[rows, cols]. A block sums 32 * width columns over every gridDim.y-th group of 8 rows. The
-// loop is unrolled by four, so that a thread has several loads in flight.
-constexpr int column_warps = 8;
-template <typename T, int width>
-__global__ void column_sums_kernel(float* partial, const T* x, int64_t rows, int64_t cols) {
-  SHARED_ARRAY(float, sums, column_warps* warp_size* width);
-  int warp = threadIdx.x / warp_size;
-  int64_t column = (int64_t{blockIdx.x} * warp_size + threadIdx.x % warp_size) * width;
-  float mine[width] = {}, values[width];
-  if (column < cols)
-#pragma unroll 4
-    for (int64_t n = int64_t{blockIdx.y} * column_warps + warp; n < rows; n += int64_t{gridDim.y} * column_warps) {
-      load(values, x + n * cols + column);
-#pragma unroll
-      for (int i = 0; i < width; ++i) mine[i] += values[i];
-    }
-#pragma unroll
-  for (int i = 0; i < width; ++i) sums[threadIdx.x * width + i] = mine[i];
-  __syncthreads();
-  if (warp > 0 || column >= cols) return;
-  for (int w = 1; w < column_warps; ++w)
-#pragma unroll
-    for (int i = 0; i < width; ++i) mine[i] += sums[(w * warp_size + threadIdx.x) * width + i];
-#pragma unroll
-  for (int i = 0; i < width; ++i) partial[blockIdx.y * cols + column + i] = mine[i];
-}
+bool has_epilogue(cublasLtEpilogue_t epilogue) { return epilogue != CUBLASLT_EPILOGUE_DEFAULT; }
 
-// out[rows, cols] += bias[cols].
-template <typename T, int width>
-__global__ void add_bias_kernel(T* out, const T* bias, int64_t rows, int64_t cols) {
-  int64_t vectors = cols / width;
-  for (int64_t i = thread_index(); i < rows * vectors; i += thread_count()) {
-    float x[width], b[width];
-    load(x, out + i * width);
-    load(b, bias + i % vectors * width);
-#pragma unroll
-    for (int j = 0; j < width; ++j) x[j] += b[j];
-    store(out + i * width, x);
-  }
+// Whether cublasLtMatmul returns this status only before it starts any work, so that no operand has changed.
+bool before_any_work(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_INVALID_VALUE || status == CUBLAS_STATUS_NOT_SUPPORTED ||
+         status == CUBLAS_STATUS_ARCH_MISMATCH;
 }
 
 }  // namespace
@@ -108,7 +69,10 @@ void CudaBackend::use_products(const std::string& choices) {
   choices_->read("the choices of all ranks", choices);
   timing_ = Timing::none;
   for (auto& [product, plan] : plans_)
-    if (const cublasLtMatmulAlgo_t* chosen = choices_->find(product.describe())) plan.algorithm = *chosen;
+    if (const cuda::ProductChoice* chosen = choices_->find(product.describe())) {
+      plan.choice = plan.noted = *chosen;
+      plan.has_run = false;
+    }
   forget_recordings();
 }
 
@@ -117,7 +81,7 @@ void CudaBackend::check(cublasStatus_t status) {
     fail("{} on {}: cuBLASLt reports: {}", operation_, subject_.describe(), cublasLtGetStatusString(status));
 }
 
-const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands& operands) {
+CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands& operands, const Apart& apart) {
   auto found = plans_.find(p);
   if (found != plans_.end()) return found->second;
   Plan plan{};
@@ -166,21 +130,27 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands&
       cublasLtMatmulAlgoGetHeuristic(blas_, plan.description, plan.a, plan.b, plan.d, plan.d, preference,
                                      timing_ == Timing::none ? 1 : int(answers.size()), answers.data(), &count);
   check(cublasLtMatmulPreferenceDestroy(preference));
-  if (asked != CUBLAS_STATUS_NOT_SUPPORTED) check(asked);
+  // cuBLASLt may decline an epilogue with any status. The caller can compute without the epilogue.
+  if (!has_epilogue(p.epilogue) && asked != CUBLAS_STATUS_NOT_SUPPORTED) check(asked);
   plan.possible = asked == CUBLAS_STATUS_SUCCESS && count > 0;
-  if (plan.possible) plan.algorithm = answers[0].algo;
+  if (plan.possible) plan.choice.algorithm = answers[0].algo;
+  plan.noted = plan.choice;
   if (plan.possible && choices_) {
     const std::string product = p.describe();
-    if (const cublasLtMatmulAlgo_t* chosen = choices_->find(product)) {
-      plan.algorithm = *chosen;
+    if (const cuda::ProductChoice* chosen = choices_->find(product)) {
+      plan.choice = plan.noted = *chosen;
     } else if (timing_ != Timing::none) {
       std::vector<cublasLtMatmulAlgo_t> algorithms;
       for (int i = 0; i < count; ++i) algorithms.push_back(answers[i].algo);
-      const cublasLtMatmulAlgo_t& best = algorithms[fastest(p, plan, operands, algorithms)];
-      choices_->add(product, best);
-      if (timing_ == Timing::used) {
-        plan.algorithm = best;
-        choices_->save();
+      if (const std::optional<cuda::ProductChoice> best = fastest(p, plan, operands, algorithms, apart)) {
+        plan.noted = *best;
+        choices_->add(product, *best);
+        if (timing_ == Timing::used) {
+          plan.choice = *best;
+          choices_->save();
+        }
+      } else {
+        plan.possible = false;
       }
     }
   }
@@ -192,51 +162,69 @@ cublasStatus_t CudaBackend::run(const Plan& plan, const Operands& o, const cubla
                         &algorithm, blas_workspace_, blas_workspace_bytes, stream_);
 }
 
-int CudaBackend::fastest(const Product& p, const Plan& plan, const Operands& o,
-                         const std::vector<cublasLtMatmulAlgo_t>& algorithms) {
+float CudaBackend::time_of(const std::function<void()>& work) {
   constexpr int repeats = 3;
+  cudaEvent_t begin, end;
+  check(cudaEventCreateWithFlags(&begin, cudaEventDefault));
+  check(cudaEventCreateWithFlags(&end, cudaEventDefault));
+  check(cudaEventRecord(begin, stream_));
+  for (int repeat = 0; repeat < repeats; ++repeat) work();
+  check(cudaEventRecord(end, stream_));
+  check(cudaEventSynchronize(end));
+  float milliseconds;
+  check(cudaEventElapsedTime(&milliseconds, begin, end));
+  check(cudaEventDestroy(begin));
+  check(cudaEventDestroy(end));
+  return milliseconds;
+}
+
+std::optional<cuda::ProductChoice> CudaBackend::fastest(const Product& p, const Plan& plan, const Operands& o,
+                                                        const std::vector<cublasLtMatmulAlgo_t>& algorithms,
+                                                        const Apart& apart) {
   // If the product adds to d, each timed run changes d, so d is saved and restored.
   const bool adds = o.beta != 0 && o.c == o.d;
   const size_t bytes = static_cast<size_t>((p.batch - 1) * p.stride_d + (p.n - 1) * p.ldd + p.m) * size_of(p.out);
   void* before = adds ? reserve(bytes, Category::workspace) : nullptr;
   if (adds) check(cudaMemcpyAsync(before, o.d, bytes, cudaMemcpyDeviceToDevice, stream_));
-  cudaEvent_t begin, end;
-  check(cudaEventCreateWithFlags(&begin, cudaEventDefault));
-  check(cudaEventCreateWithFlags(&end, cudaEventDefault));
-  int best = 0;
+  std::optional<cuda::ProductChoice> best;
   float least = INFINITY;
-  for (size_t i = 0; i < algorithms.size(); ++i) {
-    // The first run is not timed, because it may load code. If it fails, the algorithm is skipped.
-    if (run(plan, o, algorithms[i]) != CUBLAS_STATUS_SUCCESS) continue;
-    check(cudaEventRecord(begin, stream_));
-    for (int repeat = 0; repeat < repeats; ++repeat) check(run(plan, o, algorithms[i]));
-    check(cudaEventRecord(end, stream_));
-    check(cudaEventSynchronize(end));
-    float milliseconds;
-    check(cudaEventElapsedTime(&milliseconds, begin, end));
-    if (milliseconds < least) best = static_cast<int>(i), least = milliseconds;
+  // First runs are not timed, because they may load code. If an algorithm's first run fails, the algorithm is skipped.
+  for (const cublasLtMatmulAlgo_t& algorithm : algorithms) {
+    if (run(plan, o, algorithm) != CUBLAS_STATUS_SUCCESS) continue;
+    const float milliseconds = time_of([&] { check(run(plan, o, algorithm)); });
+    if (milliseconds < least) best = cuda::ProductChoice{false, algorithm}, least = milliseconds;
   }
-  check(cudaEventDestroy(begin));
-  check(cudaEventDestroy(end));
   if (adds) check(cudaMemcpyAsync(o.d, before, bytes, cudaMemcpyDeviceToDevice, stream_));
   release(before);
-  if (least == INFINITY) check(CUBLAS_STATUS_NOT_SUPPORTED);
+  if (best && apart) {
+    const bool outer = std::exchange(timing_apart_, true);  // an Apart may contain a product that is timed too
+    apart();
+    if (time_of(apart) < least) best = cuda::ProductChoice{true, {}};
+    timing_apart_ = outer;
+  }
+  if (!best && !has_epilogue(p.epilogue)) check(CUBLAS_STATUS_NOT_SUPPORTED);
   return best;
 }
 
-bool CudaBackend::try_multiply(Product p, const Operands& o) {
+bool CudaBackend::try_multiply(Product p, const Operands& o, const Apart& apart) {
   if (p.m == 0 || p.n == 0 || p.batch == 0) return true;
   p.tf32 = tf32_ && p.in == DType::f32;
-  p.alignment = alignment_of({o.d, o.c, o.a, o.b, o.bias, o.auxiliary});
-  const Plan& plan = plan_for(p, o);
-  if (!plan.possible) return false;
+  p.alignment = alignment_of({o.d, o.c, o.a, o.b, o.bias, o.auxiliary, o.aligned_like});
+  Plan& plan = plan_for(p, o, apart);
+  const cuda::ProductChoice& choice = timing_apart_ ? plan.noted : plan.choice;
+  if (!plan.possible || choice.apart) return false;
   auto point = [&](cublasLtMatmulDescAttributes_t attribute, const void* pointer) {
     if (pointer) check(cublasLtMatmulDescSetAttribute(plan.description, attribute, &pointer, sizeof pointer));
   };
   point(CUBLASLT_MATMUL_DESC_BIAS_POINTER, o.bias);
   point(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, o.auxiliary);
-  check(run(plan, o, plan.algorithm));
-  return true;
+  const cublasStatus_t status = run(plan, o, choice.algorithm);
+  // The caller then computes the product without the epilogue. If the product adds to d, d must not have changed.
+  if (has_epilogue(p.epilogue) && !plan.has_run && status != CUBLAS_STATUS_SUCCESS &&
+      (o.beta == 0 || before_any_work(status)))
+    return plan.possible = false;
+  check(status);
+  return plan.has_run = true;
 }
 
 void CudaBackend::multiply(const Product& p, const Operands& operands) {
@@ -266,70 +254,6 @@ CudaBackend::Product CudaBackend::row_major(const Tensor& c, const Operand& a, c
   return p;
 }
 
-void CudaBackend::do_linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
-  Product product = row_major(out, in, {weight, true});
-  Operands operands{out.data, out.data, weight.data, in.data, 1.0f, 0.0f};
-  if (bias.empty()) return multiply(product, operands);
-  Product fused = product;
-  fused.epilogue = CUBLASLT_EPILOGUE_BIAS;
-  operands.bias = bias.data;
-  if (try_multiply(fused, operands)) return;
-  operands.bias = nullptr;
-  multiply(product, operands);
-  with_dtype(out.dtype, [&](auto type) {
-    using T = decltype(type);
-    with_width(vector_width({out.data, bias.data}, out.cols()), [&](auto w) {
-      constexpr int width = decltype(w)::value;
-      launch(add_bias_kernel<T, width>, grid_for(out.numel() / width, 256), 256, 0, out.as<T>(), bias.as<T>(),
-             out.rows(), out.cols());
-    });
-  });
-}
-
-void CudaBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
-  multiply(row_major(din, dout, weight), {din.data, din.data, weight.data, dout.data, 1.0f, accumulate ? 1.0f : 0.0f});
-}
-
-void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in, bool accumulate) {
-  if (dout.dtype == DType::f32 && d_weight.dtype == DType::bf16) {  // cuBLASLt does not support these dtypes
-    Tensor wide(workspace<float>(d_weight.numel()), DType::f32, {d_weight.dim(0), d_weight.dim(1)});
-    multiply(row_major(wide, {dout, true}, in), {wide.data, wide.data, in.data, dout.data, 1.0f, 0.0f});
-    accumulate ? do_add(d_weight, wide) : do_copy(d_weight, wide);
-  } else {
-    const Product product = row_major(d_weight, {dout, true}, in);
-    const Operands operands{d_weight.data, d_weight.data, in.data, dout.data, 1.0f, accumulate ? 1.0f : 0.0f};
-    if (!d_bias.empty() && try_bias_gradient(product, operands, d_bias, accumulate)) return;
-    multiply(product, operands);
-  }
-  if (d_bias.empty()) return;
-  int64_t rows = dout.rows(), cols = dout.cols();
-  with_dtype(dout.dtype, [&](auto type) {
-    using T = decltype(type);
-    with_width(vector_width({dout.data}, cols), [&](auto w) {
-      constexpr int width = decltype(w)::value;
-      int64_t columns = ceil_div(cols, warp_size * width);
-      int64_t groups = std::clamp<int64_t>(multiprocessors_ * 4 / columns, 1, ceil_div(rows, column_warps));
-      float* partial = workspace<float>(groups * cols);
-      launch(column_sums_kernel<T, width>, dim3(unsigned(columns), unsigned(groups)), column_warps * warp_size, 0,
-             partial, dout.as<T>(), rows, cols);
-      sum_partials(d_bias, partial, groups, accumulate);
-    });
-  });
-}
-
-// cuBLASLt's epilogue stores the bias gradient in the dtype of the product's result, and cannot add it to an earlier
-// gradient.
-bool CudaBackend::try_bias_gradient(Product product, Operands operands, Tensor d_bias, bool accumulate) {
-  if (!hopper_ || product.out != DType::f32) return false;
-  const bool direct = d_bias.dtype == DType::f32 && !accumulate;
-  float* sums = direct ? d_bias.as<float>() : workspace<float>(d_bias.numel());
-  product.epilogue = CUBLASLT_EPILOGUE_BGRADB;
-  operands.bias = sums;
-  if (!try_multiply(product, operands)) return false;
-  if (!direct) sum_partials(d_bias, sums, 1, accumulate);
-  return true;
-}
-
 void CudaBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta, Result result) {
   do_matmul_add(c, c, a, b, alpha, beta, result);
 }
@@ -338,32 +262,6 @@ void CudaBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const
                                 Result result) {
   if (result == Result::symmetric) return multiply_symmetric(c, source, a, b, alpha, beta);
   multiply(row_major(c, a, b), {c.data, source.data, b.x.data, a.x.data, alpha, beta});
-}
-
-// cuBLASLt's GELU epilogue computes the tanh form. The row length of its auxiliary matrix must be a multiple of 8. As
-// in llm.c, GPUs before Hopper do not use the epilogue.
-bool CudaBackend::fuses(Activation kind, const Tensor& pre) const {
-  return hopper_ && kind == Activation::gelu_tanh && pre.dtype == DType::bf16 &&
-         vector_width({pre.data}, pre.cols()) > 1;
-}
-
-void CudaBackend::do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
-                                               Tensor bias) {
-  if (fuses(kind, pre)) {
-    Product product = row_major(out, in, {weight, true});
-    product.epilogue = bias.empty() ? CUBLASLT_EPILOGUE_GELU_AUX : CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
-    if (try_multiply(product, {out.data, out.data, weight.data, in.data, 1.0f, 0.0f, bias.data, pre.data})) return;
-  }
-  Backend::do_linear_activation_forward(kind, out, pre, in, weight, bias);
-}
-
-void CudaBackend::do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
-  if (fuses(kind, pre)) {
-    Product product = row_major(d_pre, dout, weight);
-    product.epilogue = CUBLASLT_EPILOGUE_DGELU;
-    if (try_multiply(product, {d_pre.data, d_pre.data, weight.data, dout.data, 1.0f, 0.0f, nullptr, pre.data})) return;
-  }
-  Backend::do_linear_activation_backward(kind, d_pre, dout, weight, pre);
 }
 
 }  // namespace rowan

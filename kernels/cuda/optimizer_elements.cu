@@ -11,15 +11,17 @@ using namespace cuda;
 
 constexpr int block = 256;
 
+// Three blocks per multiprocessor. Without this bound, the kernel takes so many registers that only two fit.
 template <int width>
-__global__ void adamw_kernel(const __grid_constant__ SlotList list, AdamWRule rule) {
+__global__ void __launch_bounds__(block, 3) adamw_kernel(const __grid_constant__ SlotList list, AdamWRule rule) {
   const Slot& s = list.slots[blockIdx.y];
   for_elements<width>(s.count(), [&](int64_t i, auto w) {
     constexpr int n = decltype(w)::value;
-    float g[n], m[n], v[n], keep[n], step[n];
+    float g[n], m[n], v[n], x[n], keep[n], step[n];
     load_any(g, s.gradient, i, list.types.gradient);
     load_any(m, s.first, i, list.types.first);
     load_any(v, s.second, i, list.types.second);
+    load_value(x, s, list.types, i);  // here, because the compiler cannot move a load before stores to other arrays
 #pragma unroll
     for (int j = 0; j < n; ++j) {
       float gradient = rule.grad_scale * g[j];
@@ -30,7 +32,7 @@ __global__ void adamw_kernel(const __grid_constant__ SlotList list, AdamWRule ru
     }
     store_any(s.first, i, list.types.first, m);
     store_any(s.second, i, list.types.second, v);
-    update_weights(s, list.types, i, keep, step, rule.rounding, rule.mask);
+    store_weights(s, list.types, i, x, keep, step, rule.rounding, rule.mask);
   });
 }
 

@@ -74,14 +74,13 @@ __device__ __forceinline__ bool allows(Mask mask, float step, float w) {
   return mask == Mask::none || (mask == Mask::same_sign ? step * w > 0.0f : step * w >= 0.0f);
 }
 
-// w = keep * w - step for elements [at, at + width), or keep * w - keep * step if decay_last. `rounding` applies to
-// bf16 weights without a master. Where the mask excludes weight decay, keep[j] is set to 1.
+// Stores keep * w - step for elements [at, at + width), or keep * w - keep * step if decay_last. w is what load_value()
+// loaded. `rounding` applies to bf16 weights without a master. Where the mask excludes weight decay, keep[j] is set
+// to 1.
 template <int width>
-__device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes& types, int64_t at,
-                                               float (&keep)[width], float (&step)[width], const Rounding& rounding,
-                                               Mask mask = Mask::none, bool decay_last = false) {
-  float w[width];
-  load_value(w, slot, types, at);
+__device__ __forceinline__ void store_weights(const Slot& slot, const SlotTypes& types, int64_t at, float (&w)[width],
+                                              float (&keep)[width], float (&step)[width], const Rounding& rounding,
+                                              Mask mask = Mask::none, bool decay_last = false) {
 #pragma unroll
   for (int j = 0; j < width; ++j)
     if (!allows(mask, step[j], w[j])) keep[j] = 1.0f;
@@ -108,6 +107,15 @@ __device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes
     }
   }
   store_any(slot.weight, at, types.weight, w);
+}
+
+template <int width>
+__device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes& types, int64_t at,
+                                               float (&keep)[width], float (&step)[width], const Rounding& rounding,
+                                               Mask mask = Mask::none, bool decay_last = false) {
+  float w[width];
+  load_value(w, slot, types, at);
+  store_weights(slot, types, at, w, keep, step, rounding, mask, decay_last);
 }
 
 // Returns the coefficient c of the projection u -= c w. uw and ww are the dot products <u, w> and <w, w>.

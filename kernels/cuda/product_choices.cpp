@@ -15,16 +15,21 @@ namespace {
 constexpr size_t words = sizeof(cublasLtMatmulAlgo_t) / sizeof(uint64_t);
 static_assert(sizeof(cublasLtMatmulAlgo_t) == words * sizeof(uint64_t));
 
-// The algorithm's opaque words, in hexadecimal.
-std::string text_of(const cublasLtMatmulAlgo_t& algorithm) {
+constexpr const char* apart = "apart";
+
+// The algorithm's opaque words in hexadecimal, or "apart".
+std::string text_of(const ProductChoice& choice) {
+  if (choice.apart) return apart;
   std::string text;
-  for (uint64_t word : algorithm.data) text += fmt::format("{:016x}", word);
+  for (uint64_t word : choice.algorithm.data) text += fmt::format("{:016x}", word);
   return text;
 }
 
-bool parse(cublasLtMatmulAlgo_t& algorithm, const std::string& text) {
+bool parse(ProductChoice& choice, const std::string& text) {
+  choice = {text == apart, {}};
+  if (choice.apart) return true;
   if (text.size() != 16 * words || text.find_first_not_of("0123456789abcdef") != std::string::npos) return false;
-  for (size_t i = 0; i < words; ++i) algorithm.data[i] = std::stoull(text.substr(16 * i, 16), nullptr, 16);
+  for (size_t i = 0; i < words; ++i) choice.algorithm.data[i] = std::stoull(text.substr(16 * i, 16), nullptr, 16);
   return true;
 }
 
@@ -43,12 +48,13 @@ void ProductChoices::read(const std::string& source_name, const std::string& sou
   for (const std::string& product : choices.keys()) {
     const std::string text = choices.string(product);
     if (!parse(choices_[product], text))
-      choices.fail(product, fmt::format("found '{}', expected {} hexadecimal digits", text, 16 * words));
+      choices.fail(product,
+                   fmt::format("found '{}', expected {} hexadecimal digits or \"{}\"", text, 16 * words, apart));
   }
   root.finish();
 }
 
-const cublasLtMatmulAlgo_t* ProductChoices::find(const std::string& product) const {
+const ProductChoice* ProductChoices::find(const std::string& product) const {
   auto found = choices_.find(product);
   return found == choices_.end() ? nullptr : &found->second;
 }

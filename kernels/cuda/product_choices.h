@@ -1,4 +1,4 @@
-// The cuBLASLt algorithms that a run has chosen by timing, kept in a file, so that a process that continues the run can
+// What a run has chosen by timing its matrix products, kept in a file, so that a process that continues the run can
 // make the same choices. The file's format is that of text(). C++17, because CUDA sources include this header.
 #pragma once
 
@@ -9,6 +9,13 @@
 
 namespace rowan::cuda {
 
+// How a product runs: by a cuBLASLt algorithm or, if it has an epilogue, perhaps without the epilogue.
+struct ProductChoice {
+  // The caller computes a product without an epilogue, and then what the epilogue would have computed.
+  bool apart = false;
+  cublasLtMatmulAlgo_t algorithm{};  // if not apart
+};
+
 class ProductChoices {
  public:
   // Reads the file if it exists. `device` names the GPU and cuBLASLt's version. If the file names another device, the
@@ -16,9 +23,9 @@ class ProductChoices {
   ProductChoices(const std::string& file, const std::string& device);
 
   // The choice for a product, or null.
-  const cublasLtMatmulAlgo_t* find(const std::string& product) const;
+  const ProductChoice* find(const std::string& product) const;
   bool empty() const { return choices_.empty(); }
-  void add(const std::string& product, const cublasLtMatmulAlgo_t& algorithm) { choices_[product] = algorithm; }
+  void add(const std::string& product, const ProductChoice& choice) { choices_[product] = choice; }
   // Writes all choices to the file if the file's folder exists.
   void save() const;
 
@@ -29,7 +36,7 @@ class ProductChoices {
 
  private:
   std::string file_, device_;
-  std::map<std::string, cublasLtMatmulAlgo_t> choices_;
+  std::map<std::string, ProductChoice> choices_;
 };
 
 }  // namespace rowan::cuda

@@ -75,6 +75,8 @@ struct Kernel {
   // FLOPs that the kernel executes. In attention, they include recomputed scores and, on tensor cores, masked scores of
   // tiles that are not fully masked.
   double flops = 0;
+  // As in Work and, in the backward of attention, also what a GPU reads again and its sums, if its cache cannot hold
+  // them.
   double bytes = 0;
 };
 
@@ -155,9 +157,10 @@ class DryBackend final : public Backend {
   const char* operation_ = "";
 };
 
-// `rowan plan` assumes an H100 or H200. These are the GPU's number of multiprocessors, and the bytes of shared memory
-// that CudaBackend leaves for the dynamic arrays of a thread block.
+// `rowan plan` assumes an H100 or H200. These are the GPU's number of multiprocessors, the bytes of its L2 cache, and
+// the bytes of shared memory that CudaBackend leaves for the dynamic arrays of a thread block.
 inline constexpr int planned_multiprocessors = 132;
+inline constexpr int64_t planned_cache_bytes = int64_t{50} << 20;
 inline constexpr int64_t planned_shared_bytes = 226 * 1024;
 
 // If `multiprocessors` is above 0, the backend counts cuBLASLt's workspace and the scratch memory of some operations,

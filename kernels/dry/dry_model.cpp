@@ -37,6 +37,27 @@ struct Scores {
   }
 };
 
+// Bytes that the backward of attention with owners moves beyond its operands and results: fp32 sums of dq, and tiles of
+// q and dout that it reads again for each tile of keys. 0 if what the resident blocks come back to fits into the L2
+// cache of the planned GPU: the sums of a block, and q and dout, which the owners of a head share. Each row counts as
+// one document.
+double rereads_of_backward(const AttentionShape& s, int64_t owners, int multiprocessors) {
+  constexpr double rows = attention_tile_queries, sum_bytes = sizeof(float), value_bytes = 2;
+  const double key_rows = static_cast<double>(attention_block_rows(s.head_dim)), seq = static_cast<double>(s.seq),
+               heads = static_cast<double>(s.batch) * static_cast<double>(s.heads),
+               dim = static_cast<double>(s.head_dim), group = static_cast<double>(s.heads / s.kv_heads),
+               shared_by = static_cast<double>(owners),
+               blocks = std::min(2.0 * multiprocessors, shared_by * heads / group);
+  if (blocks * (sum_bytes + 2 * value_bytes / shared_by) * group * seq * dim <= planned_cache_bytes) return 0;
+  const double queries = std::ceil(seq / rows);
+  // Tiles of queries that the first `tiles` tiles of keys visit.
+  auto visited = [&](double tiles) { return tiles * queries - key_rows / rows * tiles * (tiles - 1) / 2; };
+  // An owner does not read sums on its first visits. A single owner does not write them on the last visits.
+  const double visits = visited(std::ceil(seq / key_rows)), first = visited(shared_by),
+               last = owners == 1 ? queries : 0;
+  return heads * rows * dim * (2 * value_bytes * (visits - queries) + sum_bytes * (2 * visits - first - last));
+}
+
 }  // namespace
 
 void DryBackend::count_product(const char* kind, const Tensor& named, DType dtype, Tensors reads, Tensors writes,
@@ -185,8 +206,10 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents, rule.rope}, {dqkv});
-  const int64_t owners = attention_owners(shape, multiprocessors_ ? multiprocessors_ : planned_multiprocessors);
-  count_attention(Bound::attention_backward, shape, qkv.dtype, 4, owners && on_tensor_cores(shape, qkv.dtype) ? 5 : 7);
+  const int multiprocessors = multiprocessors_ ? multiprocessors_ : planned_multiprocessors;
+  const int64_t owners = on_tensor_cores(shape, qkv.dtype) ? attention_owners(shape, multiprocessors) : 0;
+  count_attention(Bound::attention_backward, shape, qkv.dtype, 4, owners ? 5 : 7);
+  if (owners) kernels_.back().bytes += rereads_of_backward(shape, owners, multiprocessors);
   const bool cudnn = attention_ == AttentionKernels::cudnn && rule.documents.empty() && rule.dropout.rate == 0;
   const bool rotates = on_tensor_cores(shape, qkv.dtype) && shape.head_dim % 32 == 0 && !cudnn;
   if (!rule.rope.empty() && !rotates) {
@@ -198,7 +221,7 @@ void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Ten
   const double rows = static_cast<double>(shape.batch) * static_cast<double>(shape.heads),
                delta = static_cast<double>(shape.seq),
                dq = whole(shape.seq, attention_tile_queries) * whole(shape.head_dim, 32),
-               copies = on_tensor_cores(shape, qkv.dtype) ? static_cast<double>(owners) : 0;
+               copies = static_cast<double>(owners);
   use_scratch(sizeof(float) * rows * (copies * dq + delta));
 }
 

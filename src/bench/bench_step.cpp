@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "bench/bench_run.h"
+#include "bench/model_products.h"
 #include "commands/commands.h"
 #include "kernels/backend.h"
 #include "kernels/ceiling.h"
@@ -17,35 +18,6 @@ struct StepBench : StepOptions {
   std::string optimizer = "adamw";
   int steps = 5;
 };
-
-// FLOP/s of a training step's linear layers and head alone: forward, input gradient and weight gradient. The head is
-// computed in chunks with the same number of rows as in training.
-double model_product_rate(Backend& backend, const ModelConfig& config, const ModelOptions& options) {
-  const int64_t tokens = options.batch * options.seq;
-  double flops = 0, seconds = 0;
-  auto measure = [&](int64_t n, int64_t in, int64_t out, int64_t times) {
-    Arena arena(backend, Category::workspace);
-    Tensor x = arena.take(options.compute, {n, in}), y = arena.take(options.compute, {n, out});
-    Tensor w = arena.take(options.compute, {out, in}), dw = arena.take(options.gradient, {out, in});
-    fill_random(backend, x);
-    fill_random(backend, w);
-    const double count = static_cast<double>(times);
-    seconds += count * median_seconds(backend, 1, [&] {
-                 backend.linear_forward(y, x, w, Tensor());
-                 backend.linear_backward_input(x, y, w, false);
-                 backend.linear_backward_weight(dw, Tensor(), y, x, false);
-               });
-    flops += count * 6.0 * static_cast<double>(n) * static_cast<double>(in * out);
-  };
-  const AttentionShape shape = config.attention(options.batch, options.seq, 0);
-  measure(tokens, config.hidden, shape.qkv_width(), config.layers);
-  measure(tokens, shape.out_width(), config.hidden, config.layers);
-  measure(tokens, config.hidden, config.mlp_in_width(), config.layers);
-  measure(tokens, config.intermediate, config.hidden, config.layers);
-  const int64_t rows = logit_chunk_rows(config, tokens, options.compute);
-  measure(rows, config.hidden, config.logit_width(), (tokens + rows - 1) / rows);
-  return flops / seconds;
-}
 
 void bench_step(const StepBench& o) {
   auto backend = make_backend(o);
@@ -60,10 +32,11 @@ void bench_step(const StepBench& o) {
 
   // Steps and products alternate, so that other processes slow down both about equally.
   run.trainer().step();
-  std::vector<double> step_seconds, product_rates{model_product_rate(*backend, config, options)}, ratios;
+  ModelProducts model_products(*backend, config, options);
+  std::vector<double> step_seconds, product_rates{model_products.measure()}, ratios;
   for (int i = 0; i < o.steps; ++i) {
     step_seconds.push_back(seconds_of(*backend, [&] { run.trainer().step(); }));
-    product_rates.push_back(model_product_rate(*backend, config, options));
+    product_rates.push_back(model_products.measure());
     const double beside = (product_rates[product_rates.size() - 2] + product_rates.back()) / 2;
     ratios.push_back(tokens / step_seconds.back() * flops.causal / beside);
   }

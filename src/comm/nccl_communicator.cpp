@@ -110,6 +110,13 @@ class NcclCommunicator : public Communicator {
   }
 
  protected:
+  // One ncclReduce per owner and run of neighbouring pieces, not one ncclReduceScatter (nor ncclAllGather for weights).
+  // Those need parts of equal size in the order of the ranks. Whole matrices that are dealt by cost are neither, so a
+  // copy into a staging buffer would come first; AdamW's shares are not equal either. Inside one node there is little
+  // to gain: both ways a rank sends (N - 1) / N of the gradient's bytes, and the messages of all blocks but the last
+  // are hidden behind the backward. For GPT-2 124M, `rowan plan` counts 0.83 ms of messages on 2 H200 and 1.45 ms on 8,
+  // beside 112 ms of kernels if each has 65,536 tokens. Between nodes, where rooted reductions may use the network less
+  // well, the question is open.
   Ticket start_reduce(const std::vector<Piece>& pieces) override {
     return queue("reduce", [&] {
       for (const Piece& piece : merged(pieces)) {

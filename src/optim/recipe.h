@@ -151,7 +151,9 @@ struct Recipe {
   std::vector<Quintic> ns_list;
   int64_t ns_steps = 5;
   Repeat ns_repeat = Repeat::last;
-  bool ns_gram = false;  // true: iterate on the Gram matrix, if the update is not square
+  // true: iterate on the Gram matrix, if the update is not square. It takes fewer FLOPs, but rounds elsewhere and so
+  // changes results, so no named recipe turns it on.
+  bool ns_gram = false;
   Start ns_normalize = Start::frobenius;
   double ns_safety = 0;  // factor on the norm that divides the matrix; 0: the coefficient set's factor
   double ns_eps = 1e-7;

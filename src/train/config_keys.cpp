@@ -186,8 +186,9 @@ void visit(TrainConfig& config, Section& keys) {
               config.attention);
   keys.choice({.name = "products",
                .help = "how the algorithm of each matrix product on a GPU is chosen: by cuBLASLt's heuristic, or by "
-                       "timing several, once for each shape; `timed` keeps the choices in the run's folder, so a "
-                       "continued run has the same bits; several ranks use them from the second step on"},
+                       "timing several, once for each shape, for a product with bias or GELU also against separate "
+                       "passes; `timed` keeps the choices in the run's folder, so a continued run has the same bits; "
+                       "several ranks use them from the second step on"},
               config.products);
   keys.integer<0, most_threads>({.name = "threads", .help = "CPU threads; 0: one per core", .continues = true},
                                 config.threads);

@@ -66,8 +66,9 @@ float gelu_slope(float x) {
   return s + x * s * (1.0f - s) * 1.5957691216057308f * (1.0f + 3.0f * 0.044715f * x * x);
 }
 
-bool epilogues_declined = false;
+cublasStatus_t of_heuristic = CUBLAS_STATUS_SUCCESS, of_product = CUBLAS_STATUS_SUCCESS;  // for epilogues
 int fastest = -1;
+emulation::Slow slow = emulation::Slow::none;
 
 // Rounds to TF32, which has 10 bits of mantissa.
 float to_tf32(float x) {
@@ -123,8 +124,12 @@ std::vector<float> gather(const Layout& x, const void* base, int64_t entry, bool
 
 namespace emulation {
 
-void decline_epilogues(bool declined) { epilogues_declined = declined; }
+void decline_epilogues(cublasStatus_t by_heuristic, cublasStatus_t by_product) {
+  of_heuristic = by_heuristic;
+  of_product = by_product;
+}
 void make_fastest(int algorithm) { fastest = algorithm; }
+void make_slow(Slow products) { slow = products; }
 
 }  // namespace emulation
 
@@ -241,7 +246,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     return CUBLAS_STATUS_INVALID_VALUE;
   if (a.batch != d.batch || b.batch != d.batch || a.type != b.type) return CUBLAS_STATUS_INVALID_VALUE;
   if (a.type == CUDA_R_32F && d.type != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
-  if (epilogues_declined && m.epilogue != CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (of_heuristic && m.epilogue != CUBLASLT_EPILOGUE_DEFAULT) return of_heuristic;
   if (m.has(sums_of_b) && (m.bias_type != d.type || d.batch > 1)) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (m.tf32 && a.type != CUDA_R_32F) return CUBLAS_STATUS_INVALID_VALUE;
   const Preference& p = *reinterpret_cast<Preference*>(preference);
@@ -286,11 +291,17 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                                 !is_device_range(m.auxiliary, other.bytes())))
     return CUBLAS_STATUS_INVALID_VALUE;
 
-  if (fastest >= 0 && asked.algorithm != uint32_t(fastest)) emulation::let_time_pass();
+  const bool epilogue = m.epilogue != CUBLASLT_EPILOGUE_DEFAULT;
+  if (epilogue && of_product) return of_product;
+  using emulation::Slow;
+  if (slow == (epilogue ? Slow::with_epilogue : Slow::without) ||
+      (fastest >= 0 && asked.algorithm != uint32_t(fastest)))
+    emulation::let_time_pass();
 
   // Captures everything by value, because a recorded product must keep its arguments.
   float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
   auto multiply = [=] {
+    if (emulation::count_work(emulation::Work::product)) return;
     emulation::DeviceMemoryOpen open;
     for (int64_t entry = 0; entry < d.batch; ++entry) {
       std::vector<float> left = gather(a, A, entry, ta), right = gather(b, B, entry, !tb);

@@ -2,7 +2,8 @@
 // pinned memory arrives only when the host waits for it. After a copy from pinned memory, the host must wait before it
 // changes this memory. Device memory is one reserved range of addresses. An allocation is filled with NaN up to
 // `filled_bytes`, and poisoned for AddressSanitizer when it is freed. Device memory is inaccessible (PROT_NONE) unless
-// a kernel, a copy or a library call runs, so host code that dereferences a device pointer faults.
+// a kernel, a copy or a library call runs, so host code that dereferences a device pointer faults. Memory that is
+// allocated during only_count() is another range, which stays inaccessible.
 #include <cuda_runtime.h>
 #include <sys/mman.h>
 
@@ -22,22 +23,24 @@
 namespace emulation {
 namespace {
 
-constexpr size_t page = 4096, gap = 256, reserved_bytes = size_t(16) << 30;
+constexpr size_t page = 4096, gap = 256, reserved_bytes = size_t(16) << 30, counted_bytes = size_t(64) << 30;
 constexpr size_t filled_bytes = size_t(4) << 20;  // at most this much of an allocation is filled, to save time
 
 struct DeviceMemory {
+  const size_t reserved;
+  size_t limit, used = 0;
   char* base = nullptr;
-  size_t used = 0, limit = reserved_bytes;
   int open = 0;
   std::map<char*, size_t> live;
 
+  explicit DeviceMemory(size_t bytes) : reserved(bytes), limit(bytes) {}
   void protect(bool reachable) {
     if (used) mprotect(base, (used + page - 1) / page * page, reachable ? PROT_READ | PROT_WRITE : PROT_NONE);
   }
   // Sizes are not rounded up, so that AddressSanitizer detects an access to the first byte beyond an allocation.
   void* allocate(size_t bytes) {
     if (!base) {
-      void* range = mmap(nullptr, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      void* range = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (range == MAP_FAILED) return nullptr;
       base = static_cast<char*>(range);
     }
@@ -46,11 +49,16 @@ struct DeviceMemory {
     used = offset + bytes + gap;
     char* memory = base + offset;
     live[memory] = bytes;
-    DeviceMemoryOpen scope;
     unpoison(memory, bytes);
-    std::memset(memory, 0xFF, std::min(bytes, filled_bytes));
     poison(memory + bytes, gap);
     return memory;
+  }
+  bool holds(const void* begin, size_t bytes) const {
+    const char* first = static_cast<const char*>(begin);
+    auto next = live.upper_bound(const_cast<char*>(first));
+    if (next == live.begin()) return false;
+    --next;
+    return first + bytes <= next->first + next->second;
   }
   bool release(void* memory) {
     auto found = live.find(static_cast<char*>(memory));
@@ -69,7 +77,8 @@ struct DeviceMemory {
   }
 };
 
-DeviceMemory memory;
+DeviceMemory memory(reserved_bytes), counted_memory(counted_bytes);
+bool only_counts = false;
 cudaError_t last_error = cudaSuccess, broken = cudaSuccess;
 RuntimeCounts counted;
 
@@ -120,6 +129,13 @@ void wait_for(uint64_t number) {
 }
 
 void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  const bool left_out = count_work(kind == cudaMemcpyHostToDevice   ? Work::upload
+                                   : kind == cudaMemcpyDeviceToHost ? Work::download
+                                                                    : Work::copy);
+  if (left_out) {
+    if (kind == cudaMemcpyDeviceToHost) std::memset(to, 0, bytes);
+    return;
+  }
   DeviceMemoryOpen open;
   const bool download = kind == cudaMemcpyDeviceToHost;
   if (kind != cudaMemcpyDeviceToDevice && is_pinned(download ? to : from)) {
@@ -166,6 +182,13 @@ cudaError_t queue(std::function<void()> work) {
 size_t shared_limit(const void* kernel) { return wide_kernels.count(kernel) ? shared_bytes_of_block : 48 * 1024; }
 
 RuntimeCounts counts() { return counted; }
+void only_count(bool only) { only_counts = only; }
+bool count_work(Work work) {
+  int64_t* const number[] = {&counted.kernels, &counted.products,  &counted.memsets,
+                             &counted.uploads, &counted.downloads, &counted.copies};
+  ++*number[int(work)];
+  return only_counts;
+}
 void break_device(cudaError_t error) { broken = error; }
 void limit_memory(size_t bytes) { memory.limit = bytes; }
 void let_time_pass() { passed += std::chrono::seconds(1000); }
@@ -179,11 +202,7 @@ DeviceMemoryOpen::~DeviceMemoryOpen() {
 }
 
 bool is_device_range(const void* begin, size_t bytes) {
-  char* first = static_cast<char*>(const_cast<void*>(begin));
-  auto next = memory.live.upper_bound(first);
-  if (next == memory.live.begin()) return false;
-  --next;
-  return first + bytes <= next->first + next->second;
+  return memory.holds(begin, bytes) || counted_memory.holds(begin, bytes);
 }
 
 }  // namespace emulation
@@ -239,13 +258,19 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int byte
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
   if (cudaError_t error = emulation::outside_recordings()) return error;
   ++emulation::counted.allocations;
-  *pointer = memory.allocate(bytes);
+  *pointer = (emulation::only_counts ? emulation::counted_memory : memory).allocate(bytes);
+  if (*pointer && !emulation::only_counts) {
+    DeviceMemoryOpen open;
+    std::memset(*pointer, 0xFF, std::min(bytes, emulation::filled_bytes));
+  }
   return result(*pointer ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFree(void* pointer) {
   if (cudaError_t error = emulation::outside_recordings()) return error;
   ++emulation::counted.allocations;
-  return result(!pointer || memory.release(pointer) ? cudaSuccess : cudaErrorInvalidValue);
+  return result(!pointer || memory.release(pointer) || emulation::counted_memory.release(pointer)
+                    ? cudaSuccess
+                    : cudaErrorInvalidValue);
 }
 cudaError_t cudaMallocHost(void** pointer, size_t bytes) {
   if (cudaError_t error = emulation::outside_recordings()) return error;
@@ -276,6 +301,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
   if (bytes == 0) return cudaSuccess;
   if (!is_device_range(to, bytes)) return result(cudaErrorInvalidValue);
   return emulation::queue([=] {
+    if (emulation::count_work(emulation::Work::memset)) return;
     DeviceMemoryOpen open;
     std::memset(to, value, bytes);
   });

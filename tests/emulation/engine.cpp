@@ -228,6 +228,7 @@ void run(const char* kernel, dim3 grid, dim3 dim, size_t dynamic_shared_bytes, s
                       std::to_string(threads) + " threads with " + std::to_string(dynamic_shared_bytes) +
                       " bytes of shared memory; expected a multiple of 32 threads, at most 1024, and at most " +
                       std::to_string(shared_limit) + " bytes");
+  if (count_work(Work::kernel)) return;
   DeviceMemoryOpen open;
   Unobserved scope;
   block = state.get();

@@ -34,6 +34,10 @@ void set_schedule(Schedule schedule, uint64_t seed = 1);
 // runs in every replay (cudart.cpp).
 cudaError_t queue(std::function<void()> work);
 
+// Counts work that runs now (RuntimeCounts in runtime.h). Returns whether only_count() says to leave the work out.
+enum class Work { kernel, product, memset, upload, download, copy };
+bool count_work(Work work);
+
 // Holds what a kernel can read about its own thread.
 struct Thread {
   uint3 thread, block;

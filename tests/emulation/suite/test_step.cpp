@@ -1,50 +1,18 @@
 // Tests training steps on the CUDA backend, with the stand-ins for the CUDA runtime and cuBLASLt. After the first step,
-// a step must wait once and allocate nothing. Replayed graphs must give the same results. Also tests products without
-// epilogues, products in TF32, the planned scratch memory, and error messages.
-#include <cuda_runtime.h>
+// a step must wait once and allocate nothing. Replayed graphs must give the same results. Also tests products in TF32,
+// the planned scratch memory, and error messages.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
+#include <tuple>
 
-#include "base/error.h"
-#include "comm/transports.h"
 #include "emulation/runtime.h"
-#include "kernels/backend.h"
+#include "emulation/suite/runs.h"
 #include "kernels/dry/dry_backend.h"
-#include "kernels/floats.h"
-#include "small_run.h"
-#include "temporary_folder.h"
 #include "train/loop.h"
-#include "train/trainer.h"
 
 namespace rowan {
 namespace {
-
-// A bf16 run of 4 steps with 2 micro-batches each.
-TrainConfig config_of(const Json& model, const std::string& optimizer) {
-  static const TemporaryFolder folder;
-  write_small_shard(folder / "train.bin", 1000);
-  const Json config = {{"model", model},
-                       {"data", {{"train", folder / "train.bin"}}},
-                       {"batch", {{"sequences", 4}, {"sequence_length", 16}, {"micro_batch", 2}}},
-                       {"optimizer", {{"name", optimizer}, {"lr", 1e-2}}},
-                       {"precision", "bf16"},
-                       {"grad_clip", 1.0},
-                       {"run", {{"dir", folder / "run"}, {"steps", 4}}}};
-  std::filesystem::remove_all(folder / "run");
-  write_file_atomically(folder / "config.json", config.dump());
-  return load_config(folder / "config.json", {});
-}
-
-std::string error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 class Step : public testing::TestWithParam<std::string> {};
 
@@ -70,29 +38,6 @@ INSTANTIATE_TEST_SUITE_P(Recipes, Step, testing::Values("adamw", "muon", "rmnp",
                            std::erase(name, '-');
                            return name;
                          });
-
-// Returns the losses and the final weights of a run.
-std::vector<float> run(const TrainConfig& config, Backend& backend) {
-  auto alone = make_single_communicator();
-  Trainer trainer(config, backend, *alone);
-  std::vector<float> result;
-  for (int step = 0; step < 4; ++step) result.push_back(static_cast<float>(trainer.step().loss));
-  for (const Parameter& parameter : trainer.model().parameters().parameters()) {
-    std::vector<float> values(static_cast<size_t>(parameter.numel()));
-    trainer.model().get(parameter, values.data());
-    result.insert(result.end(), values.begin(), values.end());
-  }
-  return result;
-}
-
-std::vector<float> run(const TrainConfig& config) { return run(config, *make_cuda_backend(0)); }
-
-std::unique_ptr<Backend> recording_backend() {
-  setenv("ROWAN_CUDA_GRAPHS", "1", 1);
-  auto backend = make_cuda_backend(0);
-  unsetenv("ROWAN_CUDA_GRAPHS");
-  return backend;
-}
 
 TEST(Graphs, ReplayedPassesGiveTheSameBits) {
   for (const Json& model : {small_llama(), small_gpt2()}) {
@@ -165,18 +110,6 @@ TEST(Graphs, TheSwitchIsChecked) {
   unsetenv("ROWAN_CUDA_GRAPHS");
 }
 
-// cuBLASLt may refuse an epilogue. Then bias and activation take separate passes.
-TEST(Failures, AnEpilogueThatIsDeclinedCostsAPassAndNothingElse) {
-  Json model = small_gpt2();
-  const TrainConfig config = config_of(model, "adamw");
-  const std::vector<float> fused = run(config);
-  emulation::decline_epilogues(true);
-  const std::vector<float> apart = run(config);
-  emulation::decline_epilogues(false);
-  ASSERT_EQ(apart.size(), fused.size());
-  for (int step = 0; step < 4; ++step) EXPECT_NEAR(apart[step] / fused[step], 1, 1e-2) << "loss of step " << step;
-}
-
 TEST(Failures, SlowAttentionIsNamed) {
   auto backend = make_cuda_backend(0);
   EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 128, 1}, DType::bf16), "");
@@ -205,41 +138,7 @@ TEST(Precision, Tf32RoundsTheFactorsOfProducts) {
   EXPECT_EQ(rounded, 1 + 0x1p-10f);
 }
 
-size_t held(const Backend&) {
-  size_t free = 0, total = 0;
-  cudaMemGetInfo(&free, &total);
-  return total - free;
-}
-
 size_t held(const DryBackend& dry) { return dry.bytes(); }
-
-// A product that also computes the bias gradient needs no scratch memory. A separate pass for the bias gradient keeps
-// partial sums in scratch memory.
-TEST(Failures, ABiasGradientWhoseEpilogueIsDeclinedTakesAPass) {
-  for (bool declined : {false, true}) {
-    emulation::decline_epilogues(declined);
-    auto backend = make_cuda_backend(0);
-    Arena arena(*backend, Category::workspace);
-    constexpr int64_t rows = 70, outputs = 9;
-    Tensor dout = arena.take(DType::bf16, {rows, outputs}), in = arena.take(DType::bf16, {rows, 16}),
-           d_weight = arena.take(DType::f32, {outputs, 16}), d_bias = arena.take(DType::f32, {outputs});
-    std::vector<float> values;
-    for (int64_t i = 0; i < rows * outputs; ++i) values.push_back(static_cast<float>(i % outputs + 1));
-    upload_floats(*backend, dout, values.data());
-    const size_t before = held(*backend);
-    for (float times : {1.0f, 2.0f}) {
-      backend->linear_backward_weight(d_weight, d_bias, dout, in, times > 1);
-      std::vector<float> sums(outputs);
-      backend->download(sums.data(), d_bias);
-      for (int64_t o = 0; o < outputs; ++o)
-        EXPECT_EQ(sums[static_cast<size_t>(o)], times * static_cast<float>(rows * (o + 1))) << o;
-      if (times == 1) {
-        EXPECT_EQ(held(*backend) > before, declined);
-      }
-    }
-  }
-  emulation::decline_epilogues(false);
-}
 
 // Bytes of scratch memory that the first attention_backward() on a backend takes.
 template <typename Device>

@@ -87,6 +87,41 @@ TEST(DryBackend, CountsWhatThePlainKernelsExecute) {
   }
 }
 
+// The loops of key_value_kernel in kernels/cuda/attention_backward.cu, for heads of 64 and rows of one document.
+double bytes_moved_by_owners(const AttentionShape& s, int64_t owners) {
+  constexpr int64_t keys = 128, queries = 32;
+  double moved = 0;
+  for (int64_t owner = 0; owner < owners; ++owner)
+    for (int64_t t = owner; t * keys < s.seq; t += owners)
+      for (int64_t query = t * keys; query < s.seq; query += queries) {
+        const bool first = t - owners < 0, last = owners == 1 && query < (t + 1) * keys;
+        const double values = queries * s.head_dim;
+        moved += 2 * 2 * values;                                   // q and dout
+        moved += 4 * values * ((first ? 0 : 1) + (last ? 0 : 1));  // sums of dq
+      }
+  // The operands' bytes have q and dout once.
+  return static_cast<double>(s.batch * s.heads) * (moved - 2 * 2 * static_cast<double>(s.seq * s.head_dim));
+}
+
+TEST(DryBackend, CountsWhatAttentionReadsAgain) {
+  struct Case {
+    AttentionShape shape;
+    int64_t owners;  // 0: what blocks come back to fits into the cache
+  };
+  for (const auto& [s, owners] : {Case{{64, 1024, 12, 12, 64, 1.0f}, 1}, Case{{8, 1024, 16, 16, 64, 1.0f}, 3},
+                                  Case{{512, 256, 12, 12, 64, 1.0f}, 0}}) {
+    auto dry = make_dry_backend(AttentionKernels::rowan, 132);
+    Arena arena(*dry, Category::activations);
+    Tensor qkv = arena.take(DType::bf16, {s.tokens(), s.qkv_width()}),
+           out = arena.take(DType::bf16, {s.tokens(), s.out_width()}),
+           sums = arena.take(DType::f32, {s.batch, s.heads, s.seq});
+    dry->attention_backward(qkv, out, out, sums, qkv, s);
+    const double operands = dry->work(OpFamily::attention).bytes;
+    EXPECT_EQ(operands, static_cast<double>(2 * qkv.bytes() + 2 * out.bytes() + sums.bytes()));
+    EXPECT_EQ(dry->kernels().back().bytes, operands + (owners ? bytes_moved_by_owners(s, owners) : 0));
+  }
+}
+
 TEST(DryBackend, CountsSymmetricProducts) {
   struct Case {
     int multiprocessors;
