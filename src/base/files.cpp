@@ -88,6 +88,24 @@ std::filesystem::path parent_of(const std::filesystem::path& file) {
   return file.has_parent_path() ? file.parent_path() : ".";
 }
 
+// The file that a write to `path` replaces. A rename would replace a symbolic link itself, so links are followed, also
+// to a file that does not exist yet. Links of the system, such as /dev/stdout, are refused.
+std::filesystem::path write_target(const std::filesystem::path& path) {
+  std::error_code unknown;  // opening the .part file then fails, too
+  std::filesystem::path target = path;
+  for (int links = 0;; ++links) {
+    const bool link = std::filesystem::is_symlink(target, unknown);
+    if (!link && links == 0) return path;
+    const std::string folder = std::filesystem::weakly_canonical(parent_of(target), unknown).string() + "/";
+    if (folder.starts_with("/proc/") || (folder.starts_with("/dev/") && !folder.starts_with("/dev/shm/")))
+      fail("cannot write {}: found a symbolic link in or to {}, expected a file outside /dev and /proc", path.string(),
+           folder);
+    if (!link) return target;
+    if (links == 40) fail("cannot write {}: {}", path.string(), std::strerror(ELOOP));
+    target = parent_of(target) / std::filesystem::read_symlink(target, unknown);
+  }
+}
+
 }  // namespace
 
 void sync_directory(const std::filesystem::path& directory) {
@@ -170,7 +188,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), part_(part_of(path_)) {
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(write_target(path)), part_(part_of(path_)) {
   struct stat info;
   if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))  // such as /dev/null
     fail("cannot write {}: found {}, expected a file", path_.string(), kind_of(info.st_mode));

@@ -39,7 +39,9 @@ class MappedFile {
 // destructor removes the .part file and leaves `path` as it was.
 class AtomicFile {
  public:
-  explicit AtomicFile(std::filesystem::path path);
+  // If `path` is a symbolic link, writes the file that it leads to. Throws Error for a pipe or a device, and for a link
+  // in or to /dev or /proc.
+  explicit AtomicFile(const std::filesystem::path& path);
   // Keeps the first `keep_bytes` bytes of the .part file that an earlier process left, and appends to them. Throws
   // Error if the .part file is shorter. Without commit() the destructor keeps the .part file for the next process.
   AtomicFile(std::filesystem::path path, uint64_t keep_bytes);

@@ -231,6 +231,43 @@ TEST_F(Files, ALinkInPlaceOfAPartIsNotFollowed) {
   EXPECT_EQ(read_file(victim), "precious");
 }
 
+TEST_F(Files, AWriteThroughALinkReplacesTheFileThatItLeadsTo) {
+  fs::create_directories(dir_ / "sub");
+  write_file_atomically(dir_ / "sub/a.bin", "old");
+  fs::create_symlink("sub/a.bin", dir_ / "link");
+  fs::create_symlink("link", dir_ / "second");
+  fs::create_symlink(dir_ / "sub/missing", dir_ / "dangling");
+  write_file_atomically(dir_ / "second", "new");
+  write_file_atomically(dir_ / "dangling", "made");
+  for (const char* link : {"link", "second", "dangling"}) EXPECT_TRUE(fs::is_symlink(dir_ / link)) << link;
+  EXPECT_EQ(read_file(dir_ / "sub/a.bin"), "new");
+  EXPECT_EQ(read_file(dir_ / "sub/missing"), "made");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / "sub"), fs::directory_iterator()), 2) << "no .part is left";
+}
+
+// An AtomicFile without commit() replaces nothing, even if it is not refused.
+TEST_F(Files, ALinkOfTheSystemOrToNoFileIsRefused) {
+  fs::create_symlink("/proc/self/fd/1", dir_ / "stdout");
+  fs::create_symlink("/dev/no_such_device", dir_ / "device");
+  fs::create_symlink("loop", dir_ / "loop");
+  ASSERT_EQ(::mkfifo((dir_ / "pipe").c_str(), 0600), 0);
+  fs::create_symlink("pipe", dir_ / "link");
+  const std::pair<fs::path, const char*> refused[] = {
+      {dir_ / "stdout", "found a symbolic link in or to /proc/"},
+      {"/proc/self/fd/1", "found a symbolic link in or to /proc/"},
+      {dir_ / "device", "found a symbolic link in or to /dev/, expected a file outside /dev and /proc"},
+      {dir_ / "loop", "Too many levels of symbolic links"},
+      {dir_ / "link", "found a pipe, expected a file"}};
+  for (const auto& [path, why] : refused) {
+    try {
+      AtomicFile file(path);
+      ADD_FAILURE() << path;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(why), std::string::npos) << error.what();
+    }
+  }
+}
+
 TEST_F(Files, TooManyMappingsAreCountedInTheMessage) {
   write_file_atomically(dir_ / "a", "content");
   std::vector<MappedFile> files;
