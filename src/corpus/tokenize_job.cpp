@@ -69,6 +69,7 @@ class Job {
     if (rule_.kind == ValidationRule::last && !fs::exists(manifest)) find_cut();
     make_directories(folder_);
     const FolderLock lock(folder_, "tokenizes into it", [](const std::string& text) { tell("rowan: {}\n", text); });
+    restore_finished(folder_, settings_);
     // Another process may have written the manifest while this one waited for the lock.
     if (fs::exists(manifest) && !grow(manifest)) return finished_before(manifest);
     if (!train_) prepare();
@@ -152,9 +153,7 @@ class Job {
     const std::vector<size_t> added = added_to(path);
     if (added.empty()) return false;
     read_note(path, [&](const Json& manifest) {
-      Json before = manifest.at("settings"), now = settings_;
-      for (Json* settings : {&before, &now}) settings->erase("inputs"), settings->erase("validation_inputs");
-      check_settings(path, before, now);
+      check_settings(path, without_inputs(manifest.at("settings")), without_inputs(settings_));
       check_sources(path, manifest);
       check_shards(folder_, manifest);
       pending_ = added;
@@ -163,7 +162,7 @@ class Job {
       open_shards(shards_from_json({{"shards", manifest.at("train")}}),
                   shards_from_json({{"shards", manifest.at("validation")}}));
     });
-    fs::remove(path);
+    rename_durably(path, folder_ / manifest_before_growth);
     return true;
   }
 
@@ -176,7 +175,7 @@ class Job {
       for (const Json& shard : manifest.at("validation"))
         result_.validation_tokens += shard.at("tokens").get<uint64_t>();
     });
-    fs::remove(folder_ / "progress.json");
+    if (fs::exists(path)) remove_notes_of_work();
     result_.already_done = true;
     return result_;
   }
@@ -209,17 +208,16 @@ class Job {
     }
     open_inputs();
     if (begun) {
-      remove_shards_after(train_shards, train);
-      remove_shards_after(validation_shards, validation);
+      // An interrupted job may have written files after progress.json. This job may end before it reaches their
+      // numbers, and the run's glob would then read them.
+      for (const auto& [pattern, state] : {std::pair(train_shards, &train), std::pair(validation_shards, &validation)})
+        remove_shards_from(folder_, pattern, state->shards.size() + (state->part_tokens > 0));
     }
     open_shards(train, validation);
   }
 
-  // Removes the files that an interrupted job wrote after progress.json. This job may end before it reaches their
-  // numbers, and the run's glob would then read them.
-  void remove_shards_after(const char* pattern, const ShardsState& state) {
-    const uint64_t known = state.shards.size() + (state.part_tokens > 0);
-    for (const fs::path& file : shard_files_from(folder_, pattern, known)) fs::remove(file);
+  void remove_notes_of_work() {
+    for (const char* name : {"progress.json", manifest_before_growth}) fs::remove(folder_ / name);
   }
 
   // Loads the counts from progress.json, or from a manifest, which may list fewer inputs than this job.
@@ -388,7 +386,7 @@ class Job {
     manifest["validation"] = to_json(validation_->finish())["shards"];
     result_.validation_tokens = validation_->tokens();
     write_file_atomically(folder_ / "manifest.json", manifest.dump(1) + "\n");
-    fs::remove(folder_ / "progress.json");
+    remove_notes_of_work();
   }
 };
 

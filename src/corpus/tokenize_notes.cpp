@@ -93,8 +93,13 @@ std::vector<size_t> added_inputs(const Json& before, const Json& now) {
   return next == old.size() ? added : std::vector<size_t>();
 }
 
+Json without_inputs(Json settings) {
+  for (const char* key : {"inputs", "validation_inputs"}) settings.erase(key);
+  return settings;
+}
+
 std::optional<std::string> noted_validation(const fs::path& folder) {
-  for (const char* name : {"manifest.json", "progress.json"}) {
+  for (const char* name : {"manifest.json", "progress.json", manifest_before_growth}) {
     if (!fs::exists(folder / name)) continue;
     const Json note = try_parse_json(read_file(folder / name));
     if (!note.is_object() || !note.contains("settings") || !note["settings"].is_object()) continue;
@@ -162,6 +167,38 @@ void check_shards(const fs::path& folder, const Json& manifest) {
       if (file.extension() == ".bin")
         fail("{}: found a shard that manifest.json does not list, which training would read; remove it", file.string());
   }
+}
+
+void remove_shards_from(const fs::path& folder, const std::string& pattern, uint64_t first) {
+  for (const fs::path& file : shard_files_from(folder, pattern, first)) fs::remove(file);
+}
+
+void restore_finished(const fs::path& folder, const Json& settings) {
+  const fs::path manifest = folder / "manifest.json", progress = folder / "progress.json",
+                 before = folder / manifest_before_growth;
+  if (fs::exists(manifest) || !fs::exists(before)) return;
+  if (!first_shard(folder)) {  // a user has removed the shards
+    fs::remove(before);
+    return;
+  }
+  const bool begun = fs::exists(progress);
+  if (begun) {
+    const Json note = try_parse_json(read_file(progress));
+    if (note.is_object() && note.value("settings", Json()) == settings) return;
+  }
+  read_note(before, [&](const Json& finished) {
+    const Json& old = finished.at("settings");
+    const bool extends = !added_inputs(old, settings).empty() && without_inputs(old) == without_inputs(settings);
+    if (!extends && old != settings) {
+      if (!begun) check_settings(before, old, settings);
+      return;  // the job compares its settings with those of progress.json
+    }
+    const uint64_t train = finished.at("train").size(), validation = finished.at("validation").size();
+    fs::remove(progress);  // first, because it lists shards that are removed
+    remove_shards_from(folder, train_shards, train);
+    remove_shards_from(folder, validation_shards, validation);
+    rename_durably(before, manifest);
+  });
 }
 
 std::optional<fs::path> first_shard(const fs::path& folder) {

@@ -17,6 +17,10 @@ namespace rowan {
 // The names of the shards of each part of the text; * is the number.
 inline constexpr char train_shards[] = "train-*.bin", validation_shards[] = "validation-*.bin";
 
+// The manifest of finished shards while a job adds shards for further inputs. Only a folder without manifest.json needs
+// it.
+inline constexpr char manifest_before_growth[] = "manifest.before.json";
+
 // Hashes are stored as hexadecimal text, because some JSON readers round 64-bit integers.
 std::string hex(uint64_t value);
 uint64_t from_hex(const std::string& text);
@@ -32,6 +36,9 @@ Json describe_settings(const TokenizeOptions& options, const std::vector<std::st
 // The indices of the inputs of `now` that `before` lacks. Empty if an input of `before` is missing in `now` or has
 // another size there, if the order differs, or if an input has moved between training and validation data.
 std::vector<size_t> added_inputs(const Json& before, const Json& now);
+
+// The settings that must stay the same when inputs are added.
+Json without_inputs(Json settings);
 
 // The --validation rule of a folder's shards, finished or not; nullopt if the folder records none.
 std::optional<std::string> noted_validation(const std::filesystem::path& folder);
@@ -49,6 +56,15 @@ void read_note(const std::filesystem::path& path, const std::function<void(const
 // Checks each shard against its manifest entry: token count, checksum, document index. Throws Error if they differ, or
 // if the folder holds a further shard with a name of `rowan tokenize`, because training would read it.
 void check_shards(const std::filesystem::path& folder, const Json& manifest);
+
+// Removes the shards of a pattern whose number is at least `first`, with their indices and .part files.
+void remove_shards_from(const std::filesystem::path& folder, const std::string& pattern, uint64_t first);
+
+// If a job that added inputs to finished shards was interrupted, and a job with `settings` cannot continue it but can
+// begin from the finished shards (they have these inputs, or fewer), removes the shards added since and makes
+// manifest.before.json the manifest again. For example, an added input was damaged, and is left out now. Throws Error
+// if neither is possible and no progress.json says what differs.
+void restore_finished(const std::filesystem::path& folder, const Json& settings);
 
 // The path of a .bin file in the folder, if there is one.
 std::optional<std::filesystem::path> first_shard(const std::filesystem::path& folder);

@@ -97,6 +97,56 @@ TEST(TokenizeGrow, RulesOfValidationGoOnWhenItGrows) {
   EXPECT_EQ(after, before);
 }
 
+// A damaged input that is added to finished shards costs only the work on the added inputs.
+TEST(TokenizeGrow, TheFinishedShardsComeBackWithoutADamagedInput) {
+  TemporaryFolder folder;
+  // Half of the damaged input is more than one batch of the reader.
+  const std::string packed = gzip(random_json_lines(3, 9000)), a = folder.write("a.jsonl", random_json_lines(1, 300)),
+                    b = folder.write("b.jsonl", random_json_lines(2, 300)), c = folder.write("c.json.gz", packed);
+  TokenizeOptions options = options_for({a, b}, folder / "whole");
+  options.validation = "every:20";
+  options.shard_tokens = 200'000;
+  options.save_seconds = 0;
+  run(options);
+  const auto finished = contents(folder / "whole");
+  options.inputs = {a, b, c};
+  run(options);
+  const auto grown = contents(folder / "whole");
+
+  options.out = folder / "out";
+  options.inputs = {a, b};
+  run(options);
+  auto fails_to_grow = [&] {
+    folder.write("c.json.gz", packed.substr(0, packed.size() / 2));
+    options.inputs = {a, b, c};
+    EXPECT_NE(message(options).find("c.json.gz: gzip at byte"), std::string::npos);
+    const auto left = contents(folder / "out");
+    EXPECT_GT(left.size(), finished.size() + 1) << "no shard was added";
+    EXPECT_TRUE(left.contains("progress.json") && !left.contains("manifest.json"));
+    EXPECT_EQ(left.at("manifest.before.json"), finished.at("manifest.json"));
+  };
+  fails_to_grow();
+  options.inputs = {a, b};
+  EXPECT_TRUE(run(options).already_done);
+  EXPECT_EQ(contents(folder / "out"), finished);
+
+  fails_to_grow();
+  std::filesystem::remove(folder / "out/progress.json");
+  options.inputs = {a};
+  EXPECT_NE(message(options).find("manifest.before.json: made from 2 inputs, found 1"), std::string::npos);
+  options.inputs = {a, b};
+  EXPECT_TRUE(run(options).already_done);
+  EXPECT_EQ(contents(folder / "out"), finished);
+
+  fails_to_grow();
+  options.inputs = {a};
+  EXPECT_NE(message(options).find("progress.json: made from 3 inputs, found 1"), std::string::npos);
+  folder.write("c.json.gz", packed);
+  options.inputs = {a, b, c};
+  EXPECT_FALSE(run(options).already_done);
+  EXPECT_EQ(contents(folder / "out"), grown);
+}
+
 // Otherwise its text would count twice, or training text would be held out, too.
 TEST(TokenizeInputs, AFileUnderTwoNamesIsGivenTwice) {
   TemporaryFolder folder;
