@@ -3,8 +3,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
+#include <set>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "corpus/raw_text.h"
@@ -12,18 +15,67 @@
 namespace rowan {
 namespace {
 
-// The text files in a folder and its subfolders, sorted by path. Hidden files and folders are skipped.
-std::vector<std::filesystem::path> texts_in(const std::filesystem::path& folder) {
-  namespace fs = std::filesystem;
-  std::vector<fs::path> found;
-  for (auto at = fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied);
-       at != fs::recursive_directory_iterator(); ++at) {
-    const bool hidden = at->path().filename().string().starts_with('.');
-    if (hidden && at->is_directory()) at.disable_recursion_pending();
-    if (!hidden && at->is_regular_file() && has_text_name(at->path().string())) found.push_back(at->path());
+namespace fs = std::filesystem;
+
+constexpr char text_names[] = ".txt, .md, .jsonl, .ndjson or .json";
+
+void sort_by_bytes(std::vector<fs::path>& paths) {
+  std::sort(paths.begin(), paths.end(), [](const auto& a, const auto& b) { return a.native() < b.native(); });
+}
+
+// Files in the given folders that are not read.
+struct PassedOver {
+  size_t count = 0;
+  std::string first;
+
+  void add(const fs::path& path, const char* why = "") {
+    if (count++ == 0) first = path.string() + why;
   }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.native() < b.native(); });
-  if (found.empty()) fail("{}: found no .txt, .md, .jsonl, .ndjson or .json in this folder", folder.string());
+  std::string text() const {
+    return fmt::format("passed over {} file{} (first: {})", count, count == 1 ? "" : "s", first);
+  }
+};
+
+// The visible entries of a folder, sorted.
+std::vector<fs::path> entries_in(const fs::path& folder) {
+  std::vector<fs::path> entries;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error); !error && at != fs::directory_iterator(); at.increment(error))
+    if (!at->path().filename().string().starts_with('.')) entries.push_back(at->path());
+  if (error) fail("cannot read the folder {}: {}", folder.string(), error.message());
+  sort_by_bytes(entries);
+  return entries;
+}
+
+// Adds the text files in a folder and below it. `visited` holds the folders seen so far, because links may lead to one
+// of them again.
+void add_texts(const fs::path& folder, std::vector<fs::path>& found, std::set<fs::path>& visited, PassedOver& passed) {
+  std::error_code error;
+  const fs::path place = fs::canonical(folder, error);
+  if (error) fail("cannot read the folder {}: {}", folder.string(), error.message());
+  if (!visited.insert(place).second) return;
+  for (const fs::path& path : entries_in(folder)) {
+    const fs::file_status status = fs::status(path, error);
+    if (!fs::status_known(status) && error.value() != ELOOP) fail("cannot read {}: {}", path.string(), error.message());
+    if (fs::is_directory(status))
+      add_texts(path, found, visited, passed);
+    else if (!fs::exists(status))
+      passed.add(path, ", a broken link");
+    else if (fs::is_regular_file(status) && has_text_name(path.string()))
+      found.push_back(path);
+    else
+      passed.add(path);
+  }
+}
+
+// The text files in a folder and its subfolders, sorted by path.
+std::vector<fs::path> texts_in(const fs::path& folder, PassedOver& passed) {
+  std::vector<fs::path> found;
+  std::set<fs::path> visited;
+  add_texts(folder, found, visited, passed);
+  sort_by_bytes(found);
+  if (found.empty())
+    fail("{}: found no {} in this folder{}", folder.string(), text_names, passed.count ? "; " + passed.text() : "");
   return found;
 }
 
@@ -31,6 +83,7 @@ std::vector<std::filesystem::path> texts_in(const std::filesystem::path& folder)
 
 std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes) {
   std::vector<std::string> paths;
+  PassedOver passed;
   auto take = [&](const std::filesystem::path& path) {
     if (!std::filesystem::is_regular_file(path)) fail("{}: found neither a file nor a folder", path.string());
     paths.push_back(path.string());
@@ -45,9 +98,10 @@ std::vector<std::string> expand_texts(const std::vector<std::string>& arguments,
       if (!std::filesystem::is_directory(path))
         take(path);
       else
-        for (const std::filesystem::path& text : texts_in(path)) take(text);
+        for (const std::filesystem::path& text : texts_in(path, passed)) take(text);
     }
   }
+  if (passed.count) tell("{}; of folders, {} are read\n", passed.text(), text_names);
   return paths;
 }
 

@@ -8,9 +8,10 @@
 namespace rowan {
 
 // Expands file names, patterns and folders to file paths; "-" (standard input) stays "-". A folder stands for the text
-// files in it and its subfolders, sorted by path. Hidden files and subfolders are skipped. Adds the sizes of the files
-// on disk to `bytes`. Throws Error if nothing matches, if a path is neither file nor folder, or if a folder has no text
-// files.
+// files in it and its subfolders, sorted by path. Links are followed, and a folder is read once however many lead to
+// it. Hidden files and subfolders are skipped. One line on stderr counts the other files that are not read. Adds the
+// sizes of the files on disk to `bytes`. Throws Error if nothing matches, if a path is neither file nor folder, if a
+// folder cannot be read, or if it has no text files.
 std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes);
 
 // The default of --validation for inputs that take `bytes` bytes on disk: the last tenth of the text, or the last part

@@ -13,11 +13,11 @@ enum class TextKind { text, json, unknown };
 
 TextKind kind_of(std::string_view name) {
   for (std::string_view suffix : {".gz", ".zst", ".zstd"})
-    if (name.ends_with(suffix)) name.remove_suffix(suffix.size());
+    if (has_suffix(name, suffix)) name.remove_suffix(suffix.size());
   for (std::string_view suffix : {".jsonl", ".ndjson", ".json"})
-    if (name.ends_with(suffix)) return TextKind::json;
+    if (has_suffix(name, suffix)) return TextKind::json;
   for (std::string_view suffix : {".txt", ".md"})
-    if (name.ends_with(suffix)) return TextKind::text;
+    if (has_suffix(name, suffix)) return TextKind::text;
   return TextKind::unknown;
 }
 
@@ -26,7 +26,7 @@ bool is_json(const std::string& path, TextFormat format) {
   if (path == "-") return true;
   const TextKind kind = kind_of(path);
   if (kind != TextKind::unknown) return kind == TextKind::json;
-  if (path.ends_with(".parquet"))
+  if (has_suffix(path, ".parquet"))
     fail("{}: pipe parquet through scripts/parquet_text.py into `rowan tokenize ... -`", path);
   fail(
       "{}: expected .txt, .md, .jsonl, .ndjson or .json (each may be followed by .gz or .zst); name the format with "

@@ -156,11 +156,18 @@ bool is_zstd(std::string_view start) {
   return skippable || start.starts_with("\x28\xb5\x2f\xfd");
 }
 
+bool has_suffix(std::string_view name, std::string_view suffix) {
+  auto small = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return name.size() >= suffix.size() &&
+         std::equal(suffix.begin(), suffix.end(), name.substr(name.size() - suffix.size()).begin(),
+                    [&](char wanted, char found) { return small(found) == wanted; });
+}
+
 TextStream::TextStream(const std::string& path) : raw_(std::make_unique<Raw>(path)) {
   std::string_view start = raw_->peek(4);
   bool gzip = start.starts_with("\x1f\x8b"), zstd = is_zstd(start);
-  if (path.ends_with(".gz") && !gzip) fail("{}: the first bytes are not gzip, although the name ends in .gz", path);
-  if ((path.ends_with(".zst") || path.ends_with(".zstd")) && !zstd)
+  if (has_suffix(path, ".gz") && !gzip) fail("{}: the first bytes are not gzip, although the name ends in .gz", path);
+  if ((has_suffix(path, ".zst") || has_suffix(path, ".zstd")) && !zstd)
     fail("{}: the first bytes are not zstd, although the name ends in .zst or .zstd", path);
   compressed_ = gzip || zstd;
   if (gzip)

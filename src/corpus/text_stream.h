@@ -10,6 +10,9 @@
 
 namespace rowan {
 
+// Whether a file name ends in `suffix`, which is in small letters; the name may have capitals.
+bool has_suffix(std::string_view name, std::string_view suffix);
+
 // Whether a file that starts with these bytes (at least four) is zstd.
 bool is_zstd(std::string_view start);
 

@@ -46,6 +46,40 @@ TEST_F(OwnText, AFolderIsTokenizedAndATenthHeldOut) {
   expect_mistake("tokenize --tokenizer bytes --out x " + (dir_ / "empty").string(), "empty: found no .txt, .md");
 }
 
+TEST_F(OwnText, NoTextOfAFolderIsLeftOutSilently) {
+  fs::create_directories(dir_ / "elsewhere");
+  write_file_atomically(dir_ / "elsewhere/f.txt", "text behind a link");
+  write_file_atomically(dir_ / "text/G.TXT", "text under capitals");
+  write_file_atomically(dir_ / "text/h.JSONL.GZ", gzip(json_line("a document")));
+  write_file_atomically(dir_ / "text/i.parquet", "PAR1");
+  fs::create_directory_symlink("../elsewhere", dir_ / "text/linked");
+  fs::create_directory_symlink("../elsewhere", dir_ / "text/linked_again");
+  fs::create_directory_symlink("..", dir_ / "text/deep/cycle");
+  fs::create_symlink("nowhere", dir_ / "text/j.txt");
+  fs::create_symlink("k.txt", dir_ / "text/k.txt");
+  const Outcome made = here("tokenize --tokenizer bytes --out shards text");
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_NE(made.err.find("passed over 4 files (first: text/e.png); "), std::string::npos) << made.err;
+  std::vector<std::string> sources;
+  const Json manifest = Json::parse(read_file(dir_ / "shards/manifest.json"));
+  for (const Json& source : manifest["sources"]) sources.push_back(source["path"]);
+  EXPECT_EQ(sources, (std::vector<std::string>{"text/G.TXT", "text/a.txt", "text/b.md", "text/deep/c.jsonl.gz",
+                                               "text/h.JSONL.GZ", "text/linked/f.txt"}));
+  fs::create_directories(dir_ / "links");
+  fs::create_symlink("nowhere", dir_ / "links/a.txt");
+  expect_mistake("tokenize --tokenizer bytes --out x " + (dir_ / "links").string(), "links/a.txt, a broken link)");
+}
+
+TEST_F(OwnText, AFolderThatCannotBeReadIsNamed) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root reads every folder";
+  fs::create_directories(dir_ / "text/locked");
+  fs::permissions(dir_ / "text/locked", fs::perms::none);
+  for (const std::string& command :
+       {std::string("tokenize --tokenizer bytes --out x "), std::string("new llama-2m --text ")})
+    expect_mistake(command + (dir_ / "text").string(), "text/locked: Permission denied");
+  fs::permissions(dir_ / "text/locked", fs::perms::owner_all);
+}
+
 TEST_F(OwnText, ANewConfigTrains) {
   for (const char* model : {"llama-2m", "gpt2-2m"}) {
     const std::string name = model;
