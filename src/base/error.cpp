@@ -4,13 +4,12 @@
 
 namespace rowan {
 
-// A message may quote text from a user, such as a path. Control characters are replaced by '?', so that the message
-// stays one line and contains no terminal escape sequences.
-void fail_with(fmt::string_view format, fmt::format_args args) {
-  std::string message = fmt::vformat(format, args);
+std::string one_line(std::string message) {
   std::replace_if(
       message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
-  throw Error(message);
+  return message;
 }
+
+void fail_with(fmt::string_view format, fmt::format_args args) { throw Error(one_line(fmt::vformat(format, args))); }
 
 }  // namespace rowan

@@ -21,6 +21,10 @@ class OutOfMemory : public Error {
   using Error::Error;
 };
 
+// The message on one line: control characters are replaced by '?', so that text of a user, such as a path, adds no line
+// and no escape sequence of a terminal.
+std::string one_line(std::string message);
+
 [[noreturn]] void fail_with(fmt::string_view format, fmt::format_args args);
 
 // Throws Error with a message formatted by fmt.

@@ -25,6 +25,13 @@ namespace {
   fail("cannot {} {}: {}", action, path.string(), std::strerror(code));
 }
 
+// Like fail_errno(), but throws Unreadable unless the file is missing.
+[[noreturn]] void fail_read(const char* action, const std::filesystem::path& path) {
+  const int code = errno;
+  if (code == ENOENT || code == ENOTDIR) fail_errno(action, path);
+  throw Unreadable(one_line(fmt::format("cannot {} {}: {}", action, path.string(), std::strerror(code))));
+}
+
 const char* kind_of(mode_t mode) {
   if (S_ISFIFO(mode)) return "a pipe";
   if (S_ISSOCK(mode)) return "a socket";
@@ -38,7 +45,7 @@ struct OpenFile {
   size_t size;
 
   explicit OpenFile(const std::filesystem::path& path) : fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-    if (fd < 0) fail_errno("open", path);
+    if (fd < 0) fail_read("open", path);
     struct stat info;
     const bool known = ::fstat(fd, &info) == 0;
     if (!known || !S_ISREG(info.st_mode)) {
@@ -47,7 +54,7 @@ struct OpenFile {
       if (known && !S_ISDIR(info.st_mode))
         fail("cannot read {}: found {}, expected a file", path.string(), kind_of(info.st_mode));
       errno = code;
-      fail_errno("read", path);
+      fail_read("read", path);
     }
     size = static_cast<size_t>(info.st_size);
   }
@@ -78,10 +85,11 @@ size_t count_lines(const char* path) {
   }
   const size_t most = std::strtoull(text, nullptr, 10);
   if (code == ENOMEM && most > 0 && count_lines("/proc/self/maps") + 100 > most)
-    fail("cannot map {}: this process has reached the limit of {} mappings (vm.max_map_count); use fewer, larger files",
-         path.string(), most);
+    throw Unreadable(one_line(fmt::format(
+        "cannot map {}: this process has reached the limit of {} mappings (vm.max_map_count); use fewer, larger files",
+        path.string(), most)));
   errno = code;
-  fail_errno("map", path);
+  fail_read("map", path);
 }
 
 std::filesystem::path parent_of(const std::filesystem::path& file) {
@@ -155,7 +163,7 @@ std::string read_file(const std::filesystem::path& path) {
     if (used == content.size()) content.resize(content.size() + 65536);
     ssize_t got = ::read(file.fd, content.data() + used, content.size() - used);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail_errno("read", path);
+    if (got < 0) fail_read("read", path);
     if (got == 0) break;
     used += static_cast<size_t>(got);
   }

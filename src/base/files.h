@@ -9,10 +9,19 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
+
 namespace rowan {
 
 // Creates a directory, and its parents if they are missing.
 void make_directories(const std::filesystem::path& path);
+
+// Thrown if a file that is there cannot be opened or read, for example for lack of permission. Its content is not
+// known, so it does not count as damaged.
+class Unreadable : public Error {
+ public:
+  using Error::Error;
+};
 
 // Returns the whole content of a regular file of at most 4 GiB. Throws Error for anything else, such as a pipe.
 std::string read_file(const std::filesystem::path& path);

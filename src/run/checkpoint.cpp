@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/mapped_guard.h"
 #include "base/names.h"
 
 namespace rowan {
@@ -67,10 +68,12 @@ const Json& field(const Json& object, const char* key, const fs::path& path) {
 
 void verify_file(const fs::path& path, const Json& entry, const fs::path& manifest) {
   const std::string where = path.string();
-  std::error_code unreadable;  // set, for example, if the name is too long
-  const bool file = fs::is_regular_file(path, unreadable);
-  const uintmax_t size = file ? fs::file_size(path, unreadable) : 0;
-  if (!file || unreadable) fail("{}: no such file, but {} lists it", where, manifest.string());
+  std::error_code error;
+  const bool missing = fs::status(path, error).type() == fs::file_type::not_found;
+  if (missing || error == std::errc::filename_too_long)
+    fail("{}: no such file, but {} lists it", where, manifest.string());
+  const uintmax_t size = fs::file_size(path, error);
+  if (error) throw Unreadable(one_line(fmt::format("cannot read {}: {}", where, error.message())));
   if (const Json& bytes = field(entry, "bytes", manifest); bytes != size)
     fail("{}: damaged: found {} bytes, expected {}", where, size, bytes.dump());
   if (!entry.contains("tensors")) {
@@ -270,8 +273,13 @@ std::optional<fs::path> newest_checkpoint(const fs::path& folder, const std::fun
         verify_checkpoint(checkpoint);
         for (const std::string& text : damage) warn("skipping a checkpoint: " + text);
         return checkpoint;
+      } catch (const Unreadable&) {
+        // It may be sound. A run that went on from an older one would overwrite it.
+        if (!(again = has_vanished(checkpoint) && tries < most_tries)) throw;
+        break;
       } catch (const Error& error) {
         if ((again = has_vanished(checkpoint) && tries < most_tries)) break;
+        check_mapped_files();  // bytes that could not be read have a wrong checksum, too
         damage.push_back(error.what());
       }
     }

@@ -91,8 +91,8 @@ class Checkpoint {
   TensorFiles model_, optimizer_;
 };
 
-// Throws Error if a file is missing, or if its size or a checksum differs from the manifest. The message names the file
-// and, if the checksum of a tensor differs, the tensor.
+// Throws Error if a file is missing, or if its size or a checksum differs from the manifest; Unreadable if a file
+// cannot be read. The message names the file and, if the checksum of a tensor differs, the tensor.
 void verify_checkpoint(const std::filesystem::path& checkpoint);
 
 // The sound checkpoints in RUN/checkpoints, highest step first; empty when there is no such folder.
@@ -116,7 +116,7 @@ bool has_vanished(const std::filesystem::path& checkpoint);
 constexpr int most_tries = 100;
 
 // Returns the newest undamaged checkpoint. Warns about each damaged checkpoint that is newer. Returns nothing if there
-// are no checkpoints. Throws Error if all are damaged.
+// are no checkpoints. Throws Error if all are damaged, or if one that is newer cannot be read.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& folder,
                                                        const std::function<void(const std::string&)>& warn);
 

@@ -249,6 +249,28 @@ TEST_F(CheckpointTest, DamageIsSkippedAndNamed) {
   expect_contains(error_of([&] { newest(); }), "no undamaged checkpoint in");
 }
 
+// It may be sound, and a run that went on from an older one would overwrite it. A folder stands for a file that cannot
+// be read, because root may read every file.
+TEST_F(CheckpointTest, OneThatCannotBeReadIsNotSkipped) {
+  for (const char* name : {"model.safetensors", "state.json", "manifest.json"}) {
+    save(dir_, 1);
+    save(dir_, 2);
+    const fs::path file = dir_ / "step_00000002" / name;
+    fs::remove(file);
+    fs::create_directory(file);
+    EXPECT_EQ(error_of([&] { newest(); }), "cannot read " + file.string() + ": Is a directory");
+  }
+  save(dir_, 2);
+  const fs::path file = dir_ / "step_00000002/model.safetensors";
+  if (::geteuid() != 0) {
+    fs::permissions(file, fs::perms::none);
+    EXPECT_EQ(error_of([&] { newest(); }), "cannot open " + file.string() + ": Permission denied");
+    fs::permissions(file, fs::perms::owner_all);
+  }
+  EXPECT_TRUE(warnings_.empty());
+  EXPECT_EQ(newest()->filename(), "step_00000002");
+}
+
 TEST_F(CheckpointTest, EveryChangedByteOfTensorsAndStateIsFound) {
   save(dir_, 3, 0, 8);
   Random random(3, 0);
