@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "bench/bench_run.h"
 #include "commands/commands.h"
 #include "data/batch_source.h"
@@ -37,6 +38,9 @@ double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
 }
 
 void bench_loader(LoaderBench bench) {
+  if (bench.sequences > most_tokens_at_once / bench.sequence_length)
+    fail("--sequences: found {} of {} tokens, expected at most {}", bench.sequences, bench.sequence_length,
+         most_tokens_at_once / bench.sequence_length);
   std::unique_ptr<MadeUpShard> made_up;
   if (bench.files.empty()) {
     // The ids are uniform in [0, 500), so about one token in 500 is the end id 0.
@@ -83,8 +87,8 @@ void add_bench_loader(CommandLine& command) {
   auto settings = std::make_shared<LoaderBench>();
   command.add("files", settings->files, "token shards (default: 64 Mi made-up tokens)");
   command.add("--reading", settings->reading, "packed rows or one document per row").one_of<Reading>();
-  command.add("--sequence-length", settings->sequence_length, "tokens per row").at_least(1);
-  command.add("--sequences", settings->sequences, "rows per batch").at_least(1);
+  command.add("--sequence-length", settings->sequence_length, "tokens per row").range(int64_t{1}, most_tokens_at_once);
+  command.add("--sequences", settings->sequences, "rows per batch").range(int64_t{1}, most_tokens_at_once);
   command.add("--end-id", settings->end_id, "id of the end token, if the shards do not name it")
       .range(int64_t{-1}, int64_t{INT32_MAX});
   command.add("--seconds", settings->seconds, "length of each measurement").range(1e-3, 1e6);

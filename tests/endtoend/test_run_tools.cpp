@@ -170,6 +170,10 @@ TEST_F(RunTools, MistakesAreOneLine) {
                    fmt::format("--seed: found {}, expected 0 to 18446744073709551615", seed));
   expect_mistake("generate " + run_.string() + " --seed one", "--seed: found 'one', expected an integer");
   expect_mistake("generate " + run_.string() + " --tokens 010", "--tokens: found '010', expected an integer");
+  expect_mistake("bench loader --sequences 4611686018427387904 --sequence-length 4",
+                 "--sequences: found 4611686018427387904");
+  expect_mistake("bench loader --sequences 1048577 --sequence-length 2048",
+                 "--sequences: found 1048577 of 2048 tokens, expected at most 1048576");
   expect_mistake("bench loader --seconds nan", "--seconds: found nan, expected 0.001 to 1000000");
   expect_mistake("eval " + run_.string() + " --data " + (dir_ / "none*.bin").string(), "none*.bin: no such file");
   expect_mistake("eval " + run_.string() + " --task spelling x", "hellaswag");
