@@ -40,9 +40,11 @@ int64_t sequence_length_of(const RunFolder& folder) {
   return folder.config().object("batch", true).integer("sequence_length", {}, 1, most_tokens_at_once);
 }
 
-std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& folder, Backend& backend, int64_t seq,
-                                  int32_t end_token) {
-  const int64_t micro_batch = options.micro_batch ? options.micro_batch : std::max<int64_t>(4, 4096 / seq);
+// A model for `rows` rows of `seq` tokens, or for as many of them at a time as --micro-batch says.
+std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& folder, Backend& backend, int64_t rows,
+                                  int64_t seq, int32_t end_token) {
+  const int64_t micro_batch =
+      options.micro_batch ? std::min(options.micro_batch, rows) : std::max<int64_t>(4, 4096 / seq);
   const ModelOptions run_as{
       .batch = micro_batch, .seq = seq, .training = false, .documents = folder.documents(end_token)};
   check_model_fits(
@@ -86,7 +88,7 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   const int64_t tokens = options.tokens ? options.tokens : of_the_run ? of_the_run : INT64_MAX;
   const int64_t seq = sequence_length_of(folder);
   ValidationSet rows(data, seq, folder.model().vocabulary, tokens);
-  const std::unique_ptr<Model> model = open_model(options, folder, backend, seq, rows.data().end_id());
+  const std::unique_ptr<Model> model = open_model(options, folder, backend, rows.rows(), seq, rows.data().end_id());
   const Shard& shard = rows.data().shards().front();
   check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(), tokenizer_of_checkpoint(folder.checkpoint()),
                        options.run);
@@ -121,7 +123,8 @@ void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backen
   const std::vector<HellaSwagItem> items =
       read_hellaswag(options.task[1], tokenizer.get(), trained, folder.model().vocabulary);
   const int64_t seq = length_for(items, trained);
-  const std::unique_ptr<Model> model = open_model(options, folder, backend, seq, tokenizer ? tokenizer->end_id() : -1);
+  const std::unique_ptr<Model> model = open_model(options, folder, backend, 4 * static_cast<int64_t>(items.size()), seq,
+                                                  tokenizer ? tokenizer->end_id() : -1);
   BatchEvaluator losses(backend, *model);
   const HellaSwagScore score = score_hellaswag(items, model->options().batch, seq, std::ref(losses));
   print_checkpoint(options, folder);

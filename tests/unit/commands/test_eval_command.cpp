@@ -48,16 +48,18 @@ TEST_F(EvalCommand, ATaskIsReadBeforeTheWeights) {
   EXPECT_EVAL("--task hellaswag " + (folder_ / "none.jsonl").string(), "none.jsonl: ");
 }
 
-// The message of a model that does not fit names the length of its rows.
+// A model for rows as long as those of the run would not fit.
 TEST_F(EvalCommand, RowsOfATaskAreAsShortAsItsItems) {
-  change_config("batch.sequence_length", 32);
-  auto rows_of = [&](size_t context) {
-    const Json item = {{"ctx", std::string(context, 'a')}, {"endings", {"a", "bc", "d", "e"}}, {"label", 2}};
-    return "--micro-batch 40000000 --task hellaswag " + write("h.jsonl", item.dump());
-  };
-  EXPECT_EVAL(rows_of(13), "fewer than 40000000 rows of 16 tokens");
-  EXPECT_EVAL(rows_of(20), "fewer than 40000000 rows of 32 tokens");
-  EXPECT_EVAL(rows_of(60), "fewer than 40000000 rows of 32 tokens");
+  change_config("batch.sequence_length", int64_t{1} << 30);
+  const Json item = {{"ctx", std::string(13, 'a')}, {"endings", {"a", "bc", "d", "e"}}, {"label", 2}};
+  EXPECT_EVAL("--task hellaswag " + write("h.jsonl", item.dump()), "(1 items");
+}
+
+// A model for this many rows would not fit.
+TEST_F(EvalCommand, AMicroBatchHasNoMoreRowsThanThereAre) {
+  EXPECT_EVAL("--micro-batch 2000000000", "targets      100");
+  const Json item = {{"ctx", "A man"}, {"endings", {"a", "bc", "d", "e"}}, {"label", 2}};
+  EXPECT_EVAL("--micro-batch 2000000000 --task hellaswag " + write("h.jsonl", item.dump()), "(1 items");
 }
 
 TEST_F(EvalCommand, TheEntropyIsShownWhereItIsAFloor) {
