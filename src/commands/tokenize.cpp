@@ -56,6 +56,8 @@ class Meter {
          static_cast<double>(total.text_bytes) / 1e6, human_duration(elapsed()));
     if (result.validation_tokens == 0)
       tell("warning: no text was held out for validation; use --validation or --validation-input\n");
+    else if (result.validation_tokens == total.tokens)
+      tell("warning: all text was held out for validation, and none is left to train on; use another --validation\n");
     for (const auto& [reason, skipped] : result.skipped)
       tell("skipped {}: {} (first: {})\n", skipped.count, reason, skipped.first);
   }

@@ -1,5 +1,7 @@
 // Parses --validation: which part of the text is held out.
+#include <algorithm>
 #include <charconv>
+#include <vector>
 
 #include "base/error.h"
 #include "base/names.h"
@@ -36,11 +38,13 @@ ValidationRule ValidationRule::parse(const std::string& text) {
     rule.fraction /= 100;
     return rule;
   }
+  const std::vector<std::string> kinds = {"none", "every", "documents", "tokens", "hash", "last"};
+  const bool known = std::find(kinds.begin(), kinds.end(), kind) != kinds.end();  // then its value is wrong
   if (text != "none")
     fail(
-        "--validation: found '{}', expected none, every:N, documents:N, tokens:N, hash:FRACTION (0 to 1) or "
+        "--validation: found '{}', expected none, every:N, documents:N, tokens:N, hash:FRACTION (above 0, below 1) or "
         "last:PERCENT%{}",
-        text, did_you_mean(kind, {"none", "every", "documents", "tokens", "hash", "last"}));
+        text, known ? "" : did_you_mean(kind, kinds));
   return rule;
 }
 

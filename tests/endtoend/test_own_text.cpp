@@ -40,6 +40,16 @@ TEST_F(OwnText, AFolderIsTokenizedAndATenthHeldOut) {
   const Outcome none = here("tokenize --tokenizer bytes --validation none --out all text/*.txt");
   EXPECT_EQ(none.code, 0);
   EXPECT_NE(none.err.find("warning: no text was held out"), std::string::npos) << none.err;
+  for (const char* rule : {"documents:99", "every:1", "tokens:99999999999"}) {
+    const Outcome every =
+        here(std::string("tokenize --tokenizer bytes --validation ") + rule + " --out " + rule + " text");
+    EXPECT_EQ(every.code, 0) << every.err;
+    EXPECT_NE(every.err.find("warning: all text was held out"), std::string::npos) << every.err;
+  }
+  const std::string file = " --out x " + (dir_ / "text/a.txt").string();
+  expect_mistake("tokenize --tokenizer bytes --validation hash:1" + file,
+                 "hash:FRACTION (above 0, below 1) or last:PERCENT%\n");
+  expect_mistake("tokenize --tokenizer bytes --validation hsh:1" + file, "did you mean 'hash'");
   expect_mistake("tokenize --tokenizer bytes --out x " + (dir_ / "text/.hidden/..").string() + "/../none",
                  "no such file");
   fs::create_directories(dir_ / "empty");
@@ -131,9 +141,11 @@ TEST_F(OwnText, ATokenizerOfOnesOwn) {
   EXPECT_EQ(read_file(dir_ / "mine.model"), mine);
   const Outcome much = here("tokenizer train --vocabulary 90000 --out much.model text");
   EXPECT_EQ(much.code, 2);
-  EXPECT_TRUE(much.err.starts_with("rowan: found too little text for a vocabulary of 90000 ids: the text gives at "))
+  EXPECT_TRUE(much.err.ends_with("\n") && much.err.starts_with("passed over 1 file (first: text/e.png)")) << much.err;
+  EXPECT_NE(much.err.find("\nrowan: found too little text for a vocabulary of 90000 ids: the text gives at "),
+            std::string::npos)
       << much.err;
-  EXPECT_EQ(std::count(much.err.begin(), much.err.end(), '\n'), 1) << much.err;
+  EXPECT_EQ(std::count(much.err.begin(), much.err.end(), '\n'), 2) << much.err;
   EXPECT_FALSE(fs::exists(dir_ / "much.model"));
 }
 
