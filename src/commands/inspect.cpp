@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "base/console.h"
@@ -84,15 +85,17 @@ size_t text_count(const fs::path& folder) {
                     [](const auto& entry) { return entry.is_regular_file() && has_text_name(entry.path().string()); }));
 }
 
-// Describes a folder: a checkpoint, a tokenizer, a run, a model, token shards or text files.
+// Describes a folder: a checkpoint, a sweep, a tokenizer, a run, a model, token shards or text files.
 void inspect_folder(const fs::path& folder, const InspectOptions& options, Report& report) {
   if (fs::exists(folder / "manifest.json") && fs::exists(folder / "state.json"))
     return inspect_checkpoint(folder, report);
+  const std::optional<FolderKind> kind = folder_kind(folder);
+  if (kind == FolderKind::sweep) return report.line("kind", "sweep; rowan compare and rowan report read it");
   if (fs::exists(folder / "tokenizer.json") && !fs::exists(folder / "config.json"))
     return inspect_tokenizer("huggingface:" + folder.string(), report);
   if (fs::exists(folder / "vocab.bpe") || fs::exists(folder / "merges.txt"))
     return inspect_tokenizer("gpt2:" + folder.string(), report);
-  if (fs::exists(folder / "checkpoints")) {
+  if (kind == FolderKind::run) {
     if (!options.step.empty()) {
       auto note = [](const std::string& text) { tell("rowan: {}\n", text); };
       const OpenedCheckpoint opened = open_checkpoint(folder, options.step, note);  // verifies it, too

@@ -132,6 +132,9 @@ Rates rates_of(const ResultRun& run) {
 
 ResultRun read_run(const fs::path& folder) {
   const fs::path config = folder / "config.json", metrics = folder / "metrics.jsonl";
+  if (is_sweep(folder))
+    fail("{}: found a sweep, expected the folder of a run; name the sweep alone, or the folders of its runs in it",
+         folder.string());
   if (!fs::exists(config) || !fs::exists(metrics))
     fail("{}: found no {}, expected the folder of a run", folder.string(),
          (fs::exists(config) ? metrics : config).filename().string());

@@ -105,6 +105,15 @@ TEST_F(Inspect, TellsTheRestApart) {
   EXPECT_TELLS(write("c.json", "{\"a\": }"), "c.json:1:7: not valid JSON");
 }
 
+// The tables of a sweep and the notes of a run have names of text files.
+TEST_F(Inspect, SweepsAndRunsAreNoFoldersOfText) {
+  for (const char* name : {"sweep/diverged", "run"}) std::filesystem::create_directories(folder_ / name);
+  for (const char* file : {"sweep/table.md", "sweep/table.json", "sweep/sweep.json", "run/starts.jsonl", "run/log.txt"})
+    write(file, "{}");
+  EXPECT_TELLS((folder_ / "sweep").string(), "kind         sweep; rowan compare and rowan report read it\n");
+  EXPECT_TELLS((folder_ / "run").string(), "kind         run\n");
+}
+
 TEST_F(Inspect, RealFiles) {
   ROWAN_SHARED_OR_SKIP(corpora, "corpora");
   const std::string tokenizer = (corpora / "tokenizers/gpt2/gpt2.tiktoken").string();

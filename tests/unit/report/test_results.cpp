@@ -63,5 +63,17 @@ TEST(Results, ARunIsReadOnce) {
     EXPECT_EQ(error(other), folder / other + std::string(": given twice, also as ") + (folder / "a"));
 }
 
+TEST(Results, ASweepIsNoRun) {
+  TemporaryFolder folder;
+  folder.write("sweep.json", "{}");
+  try {
+    read_runs({folder / ""}, {});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find(": found a sweep, expected the folder of a run"), std::string::npos)
+        << error.what();
+  }
+}
+
 }  // namespace
 }  // namespace rowan
