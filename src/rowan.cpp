@@ -1,10 +1,12 @@
 #include <csignal>
+#include <cstdio>
 #include <exception>
 #include <new>
 #include <system_error>
 
 #include "base/console.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/mapped_guard.h"
 #include "base/threads.h"
 #include "base/version.h"
@@ -31,7 +33,9 @@ int main(int argc, char** argv) {
     rowan::tell("rowan: {}\n", error.what());
     return 2;
   } catch (const std::system_error& error) {  // for example from files or threads
-    rowan::tell("rowan: {}\n", error.what());
+    // The error of fmt::print names no file.
+    rowan::tell("rowan: {}\n",
+                std::ferror(stdout) ? rowan::results_not_written(error.code().message()) : rowan::message_of(error));
     return 2;
   } catch (const std::bad_alloc&) {
     rowan::tell("rowan: out of memory\n");

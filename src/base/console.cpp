@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include "base/error.h"
 
@@ -66,8 +68,15 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
 
 void check_results_written() {
   errno = EIO;  // reported if an earlier write failed, whose own errno is lost
-  if (std::fflush(stdout) != 0 || std::ferror(stdout))
-    fail("cannot write to standard output: {}", std::strerror(errno));
+  if (std::fflush(stdout) != 0 || std::ferror(stdout)) fail("{}", results_not_written(std::strerror(errno)));
+}
+
+std::string results_not_written(const std::string& reason) {
+  std::error_code unknown;
+  const std::filesystem::path file = std::filesystem::read_symlink("/proc/self/fd/1", unknown);
+  // A pipe has no path, and /dev/null stands for a closed stdout.
+  const bool named = file.is_absolute() && file != "/dev/null";
+  return fmt::format("cannot write to standard output{}: {}", named ? " (" + file.string() + ")" : "", reason);
 }
 
 void hold_standard_descriptors() {

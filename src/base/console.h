@@ -43,6 +43,8 @@ void print_wrapped(size_t indent, fmt::format_string<Args...> format, Args&&... 
 
 // Throws Error if any output of fmt::print to stdout could not be written.
 void check_results_written();
+// The message about results that could not be written for this reason. Names the file behind stdout if there is one.
+std::string results_not_written(const std::string& reason);
 
 // Opens /dev/null on each of the file descriptors 0, 1 and 2 that is closed. Otherwise a file opened later could get
 // one of these numbers and receive console output. /dev/null is opened read-only, so that writing to a closed stdout or

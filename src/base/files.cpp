@@ -146,9 +146,18 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
   if (!old.empty()) std::filesystem::remove_all(old, ignored);
 }
 
+std::string message_of(const std::system_error& error) {
+  const auto* of_file = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
+  if (!of_file || of_file->path1().empty()) return one_line(error.what());
+  return one_line(of_file->path1().string() + ": " + error.code().message());
+}
+
 void make_directories(const std::filesystem::path& path) {
-  std::error_code error;
+  std::error_code error, unknown;
   std::filesystem::create_directories(path, error);
+  if (error && std::filesystem::is_symlink(path, unknown) && !std::filesystem::exists(path, unknown))
+    fail("cannot create the directory {}: found a symbolic link to {}, which does not exist", path.string(),
+         std::filesystem::read_symlink(path, unknown).string());
   if (error) fail("cannot create the directory {}: {}", path.string(), error.message());
 }
 
@@ -273,6 +282,7 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 }
 
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
+  if (pattern.empty()) fail("found an empty name, expected a file or pattern");
   if (pattern.size() >= PATH_MAX)  // glob() can overflow the stack on a longer pattern
     fail("{}...: found a pattern of {} bytes, expected at most {}", pattern.substr(0, 60), pattern.size(),
          PATH_MAX - 1);

@@ -7,11 +7,15 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "base/error.h"
 
 namespace rowan {
+
+// What an error of the system says, on one line: "PATH: REASON" if it is of a file.
+std::string message_of(const std::system_error& error);
 
 // Creates a directory, and its parents if they are missing.
 void make_directories(const std::filesystem::path& path);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "comm/communicator.h"
 
@@ -18,7 +19,7 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
     message = error.what();
     if (message.empty()) message = "failed";
   } catch (const std::system_error& error) {  // thrown, for example, by std::filesystem and std::thread
-    message = error.what();
+    message = message_of(error);
   }
   std::vector<std::string> messages = communicator.gather(message);
   for (int rank = 0; rank < communicator.size(); ++rank) {

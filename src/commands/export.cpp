@@ -18,6 +18,7 @@ struct ExportOptions {
 };
 
 void run_export(const ExportOptions& options) {
+  if (options.folder.empty()) fail("DIR: found an empty name, expected the folder to write");
   auto note = [](const std::string& text) { tell("rowan: {}\n", text); };
   RunFolder source(options.run, options.step, note, options.weights);
   std::unique_ptr<Tokenizer> tokenizer;

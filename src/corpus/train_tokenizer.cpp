@@ -96,17 +96,23 @@ std::string number_behind(const std::string& text, std::string_view words) {
   return text.substr(begin, text.find_first_not_of("0123456789", begin) - begin);
 }
 
+// The name of the text: its first file, and how many more there are.
+std::string name_of_texts(const std::vector<std::string>& inputs) {
+  const std::string first = inputs.front() == "-" ? "standard input" : inputs.front();
+  return inputs.size() == 1 ? first : fmt::format("{} and {} more", first, inputs.size() - 1);
+}
+
 // Throws Error with the library's message in other words. The original message may name lines of the library's source
 // code, and options that Rowan does not have.
-[[noreturn]] void refuse(int64_t vocabulary, const std::string& message) {
+[[noreturn]] void refuse(const std::string& texts, int64_t vocabulary, const std::string& message) {
   if (const std::string most = number_behind(message, "set it to a value <= "); !most.empty())
-    fail("found too little text for a vocabulary of {} ids: the text gives at most {}", vocabulary, most);
+    fail("{}: found too little text for a vocabulary of {} ids: the text gives at most {}", texts, vocabulary, most);
   if (const std::string least = number_behind(message, fmt::format("required_chars. {} vs ", vocabulary));
       !least.empty())
-    fail("found a vocabulary of {} ids, expected at least {} for the characters of the text and single bytes",
-         vocabulary, least);
+    fail("{}: found a vocabulary of {} ids, expected at least {} for the characters of the text and single bytes",
+         texts, vocabulary, least);
   const size_t at = message.rfind("] ");
-  fail("the tokenizer cannot be made: {}", at == std::string::npos ? message : message.substr(at + 2));
+  fail("{}: the tokenizer cannot be made: {}", texts, at == std::string::npos ? message : message.substr(at + 2));
 }
 
 }  // namespace
@@ -114,7 +120,7 @@ std::string number_behind(const std::string& text, std::string_view words) {
 std::string train_tokenizer(const TokenizerTraining& training) {
   check_given_once(training.inputs);
   Sentences sentences(training);
-  if (sentences.done()) fail("found no text to train a tokenizer on");
+  if (sentences.done()) fail("{}: found no text to train a tokenizer on", name_of_texts(training.inputs));
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train({{"model_type", training.bpe ? "bpe" : "unigram"},
                                                                   {"vocab_size", std::to_string(training.vocabulary)},
@@ -127,7 +133,7 @@ std::string train_tokenizer(const TokenizerTraining& training) {
                                                                   {"input_sentence_size", "4000000"},
                                                                   {"minloglevel", "2"}},
                                                                  &sentences, &model);
-  if (!status.ok()) refuse(training.vocabulary, status.ToString());
+  if (!status.ok()) refuse(name_of_texts(training.inputs), training.vocabulary, status.ToString());
   return model;
 }
 #else

@@ -11,6 +11,8 @@ namespace {
 std::vector<std::string> files_at(JsonObject& object, const std::string& key) {
   std::vector<std::string> files = object.strings(key);
   if (files.empty()) object.fail(key, "found an empty list, expected files or globs");
+  for (const std::string& file : files)
+    if (file.empty()) object.fail(key, "found an empty name, expected a file or glob");
   return files;
 }
 

@@ -307,10 +307,16 @@ std::string replaced(std::string text, std::string_view mark, std::string_view b
 }
 
 void choose_cells(SweepConfig& sweep, const std::vector<std::string>& labels) {
+  std::vector<std::string> known;
+  for (const Cell& cell : sweep.cells)
+    for (const std::string& label : cell.labels)
+      if (std::find(known.begin(), known.end(), label) == known.end()) known.push_back(label);
   for (const std::string& label : labels) {
-    const auto has = [&](const Cell& cell) { return std::count(cell.labels.begin(), cell.labels.end(), label) > 0; };
-    if (std::none_of(sweep.cells.begin(), sweep.cells.end(), has))
-      fail("--only: found '{}', which no run has as a label", label);
+    if (std::find(known.begin(), known.end(), label) != known.end()) continue;
+    const std::string nearest = did_you_mean(label, known);
+    constexpr size_t most = 20;
+    if (known.size() > most) known.resize(most), known.push_back("...");
+    fail("--only: found '{}', which no run has as a label; the labels are {}{}", label, join(known), nearest);
   }
   for (Cell& cell : sweep.cells)
     cell.chosen =

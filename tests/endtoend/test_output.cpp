@@ -89,6 +89,11 @@ TEST_F(Output, AResultThatCannotBeWrittenIsAnError) {
     }
 }
 
+TEST_F(Output, TheFileThatCannotBeWrittenIsNamed) {
+  EXPECT_EQ(sent("optimizers", ">/dev/full").err,
+            "rowan: cannot write to standard output (/dev/full): No space left on device\n");
+}
+
 TEST_F(Output, AMistakeThatCannotBeShownIsStillAMistake) {
   for (const char* redirection : {"2>/dev/full", "2>&-"})
     EXPECT_EQ(sent("train /nowhere.json", redirection).code, 2) << redirection;

@@ -249,6 +249,8 @@ TEST_F(Train, KilledAtRandomMomentsItGoesOnExactly) {
 }
 
 TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
+  expect_bad_config("data.train=", "data.train: found an empty name, expected a file or glob");
+  expect_mistake(train(into(std::string(300, 'x'))), "xx: File name too long");
   expect_bad_config("optimizer.lrr=1", "optimizer.lrr: unknown key 'lrr'");
   expect_bad_config("optimizer.name=muon-moonlit", "muon-moonlight");
   expect_bad_config("optimizer.lrate=1", "unknown key 'lrate'; did you mean 'lr'?");

@@ -151,6 +151,16 @@ TEST_F(Files, FailuresNameTheFile) {
   EXPECT_EQ(message([] { read_file("/no/such"); }), "cannot open /no/such: No such file or directory");
   EXPECT_EQ(message([] { MappedFile("/no/such"); }), "cannot open /no/such: No such file or directory");
   EXPECT_EQ(message([] { expand_glob("/no/such*"); }), "/no/such*: no such file");
+  EXPECT_EQ(message([] { expand_glob(""); }), "found an empty name, expected a file or pattern");
+  fs::create_symlink("nowhere", dir_ / "link");
+  EXPECT_EQ(message([&] { make_directories(dir_ / "link"); }),
+            "cannot create the directory " + (dir_ / "link").string() +
+                ": found a symbolic link to nowhere, which does not exist");
+  try {
+    ADD_FAILURE() << fs::is_directory(std::string(300, 'x'));
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(message_of(error), std::string(300, 'x') + ": File name too long");
+  }
   std::string deep;
   for (int i = 0; i < 3000; ++i) deep += "*/";
   EXPECT_EQ(message([&] { expand_glob(deep); }),

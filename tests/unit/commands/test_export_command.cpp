@@ -68,5 +68,12 @@ TEST_F(ExportDtype, OtherDtypesAreRefused) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "hf"));
 }
 
+TEST_F(ExportDtype, AFolderHasAName) {
+  write_small_run(folder_ / "run", small_llama());
+  CommandLine line("export", "");
+  add_export(line);
+  EXPECT_ERROR(line.parse({(folder_ / "run").string(), ""}), "DIR: found an empty name, expected the folder to write");
+}
+
 }  // namespace
 }  // namespace rowan

@@ -204,13 +204,15 @@ TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
     return "";
   };
   if (error("", true).find("this build has no") == 0) GTEST_SKIP() << "built without the trainer of sentencepiece";
-  EXPECT_EQ(error("\n\n", true), "found no text to train a tokenizer on");
+  const std::string file = folder / "text.txt";
+  EXPECT_EQ(error("\n\n", true), file + ": found no text to train a tokenizer on");
   EXPECT_EQ(error("hello world\n", true),
-            "found too little text for a vocabulary of 400 ids: the text gives at most 287");
+            file + ": found too little text for a vocabulary of 400 ids: the text gives at most 287");
   EXPECT_EQ(error("hello world\n", false),
-            "found too little text for a vocabulary of 400 ids: the text gives at most 267");
-  EXPECT_EQ(error(characters, true),
-            "found a vocabulary of 400 ids, expected at least 760 for the characters of the text and single bytes");
+            file + ": found too little text for a vocabulary of 400 ids: the text gives at most 267");
+  EXPECT_EQ(
+      error(characters, true),
+      file + ": found a vocabulary of 400 ids, expected at least 760 for the characters of the text and single bytes");
 }
 
 // A line longer than the longest sentence is cut between two characters. A line that is not UTF-8 may have no such
