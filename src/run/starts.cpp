@@ -15,8 +15,9 @@ namespace {
 // Whether changes_on_the_way() reports a change of the value at this JSON pointer. run.steps is in the list because it
 // is the length of the schedule.
 bool shapes_updates(const std::string& pointer) {
-  for (const char* section : {"/optimizer/", "/schedule/", "/batch/", "/data/train", "/data/mixture", "/grad_clip",
-                              "/precision", "/skip/", "/run/steps"})
+  for (const char* section :
+       {"/model/", "/optimizer/", "/schedule/", "/batch/", "/data/train", "/data/mixture", "/data/documents",
+        "/grad_clip", "/z_loss", "/precision", "/residual", "/skip/", "/run/steps"})
     if (pointer.starts_with(section)) return pointer != "/batch/micro_batch";
   return false;
 }

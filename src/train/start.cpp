@@ -12,6 +12,7 @@
 #include "comm/launch.h"
 #include "run/checkpoint.h"
 #include "run/starts.h"
+#include "train/continuation.h"
 
 namespace rowan {
 namespace {
@@ -26,13 +27,6 @@ std::string first_difference(const Json& before, const Json& after) {
   auto text = [](const Json& value) { return value.is_null() ? std::string("nothing") : value.dump(); };
   return fmt::format("first difference at {}: {} there, {} here", dotted_path(path), text(values["from"]),
                      text(values["to"]));
-}
-
-// Whether batch.sequences is the same in both configs, or absent in one of them. Trainer::restore() refuses another
-// value, which would change the order of the samples.
-bool can_resume(const Json& before, const Json& after) {
-  const Json *was = value_at(before, "batch.sequences"), *is = value_at(after, "batch.sequences");
-  return !was || !is || *was == *is;
 }
 
 // Throws Error if the folder is `/` or lies in the folder of another run, whose files this run would mix with its own.
@@ -118,11 +112,14 @@ bool RunStart::look() {
     before_ = parse_json({config.string(), read_file(config)});
     difference = first_difference(*before_, config_.resolved);
   }
+  if (const std::string fixed = fixed_difference(*before_, config_.resolved); checkpoint_ && !fixed.empty())
+    fail("{}: holds a run with another config ({}), and this has to stay when a run continues; choose another run.dir",
+         dir_.string(), fixed);
   if (!difference.empty() && checkpoint_ && !options_.resume && !options_.from)
-    fail("{}: holds a run with another config ({}); choose another run.dir{}", dir_.string(), difference,
-         can_resume(*before_, config_.resolved)
-             ? ", --resume to continue the run with the new config, or --from STEP to go back"
-             : "; a run can only be continued with the same batch.sequences");
+    fail(
+        "{}: holds a run with another config ({}); choose another run.dir, --resume to continue the run with the new "
+        "config{}, or --from STEP to go back",
+        dir_.string(), difference, condition_of(changes_of(*before_, config_.resolved)));
   if (!difference.empty() && !checkpoint_ && rows)
     fail("{}: found the rows of a run with another config ({}) and no checkpoint; choose another run.dir",
          (dir_ / "metrics.jsonl").string(), difference);

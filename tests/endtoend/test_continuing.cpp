@@ -81,6 +81,33 @@ TEST_F(Continuing, WeightsOnly) {
   }
 }
 
+// The advice of a refusal must work.
+TEST_F(Continuing, WhatHasToStayIsRefusedWithAndWithoutResume) {
+  const std::string config = read_file(run("run") / "config.json");
+  for (const auto& [change, said] :
+       {std::pair("model.qk_norm=rms", "qk_norm: none there, rms here"),
+        std::pair("model.logit_softcap=1", "logit_softcap: 0 there, 1 here"),
+        std::pair("model.rope_theta=500", "rope_theta: 10000 there, 500 here"),
+        std::pair("model.num_attention_heads=2", "the number of heads: 4 there, 2 here"),
+        std::pair("model.intermediate_size=32", "model.intermediate_size: 24 there, 32 here"),
+        std::pair("model.num_hidden_layers=3", "model.num_hidden_layers: 2 there, 3 here"),
+        std::pair("batch.sequences=8", "batch.sequences: 4 there, 8 here"),
+        std::pair("batch.sequence_length=8", "batch.sequence_length: 16 there, 8 here"),
+        std::pair("run.seed=7", "run.seed: 42 there, 7 here"),
+        std::pair("data.order=sequential", "data.order: \"shuffled\" there, \"sequential\" here")})
+    for (const char* how : {"", "--resume --steps 20 ", "--from 4 "})
+      expect_mistake(train(std::string(how) + "--set " + change),
+                     fmt::format("holds a run with another config ({}), and this has to stay", said));
+  const std::string advice = "--resume to continue the run with the new config";
+  expect_mistake(train("--set optimizer.lr=1"), advice + ", or --from STEP");
+  expect_mistake(train("--set optimizer.name=adamw"), advice + " if its optimizer has the same state, or --from STEP");
+  expect_mistake(train("--set data.train=" + (dir_ / "validation.bin").string()),
+                 advice + " if its shards are the same, or --from STEP");
+  EXPECT_EQ(read_file(run("run") / "config.json"), config);
+  const Outcome dropout = rowan(train("--resume --steps 16 --set model.attention_dropout=0.1"));
+  EXPECT_EQ(dropout.code, 0) << dropout.err;
+}
+
 // What changes the order of sums, and so the last bits, is named by the resume.
 TEST_F(Continuing, AnotherPlaceIsNamed) {
   const std::filesystem::path checkpoints = run("run") / "checkpoints", eighth = checkpoints / "step_00000008";

@@ -436,12 +436,7 @@ TEST_F(Train, ADamagedCheckpointIsSkippedAndAnotherModelsIsRefused) {
   EXPECT_NE(resumed.err.find("step_00000012/model.safetensors"), std::string::npos) << resumed.err;
   EXPECT_NE(resumed.err.find("step_00000008"), std::string::npos);
   EXPECT_EQ(weights(run("run"), 12), whole);
-  expect_mistake(train("--set model.num_hidden_layers=3"), "--resume to continue the run");
-  expect_mistake(
-      train("--set batch.sequences=8"),
-      "another config (first difference at batch.sequences: 4 there, 8 here); choose another run.dir; a run can");
-  expect_mistake(train("--resume --set model.hidden_size=32"), "model.safetensors");
-  expect_mistake(train("--resume --set optimizer.name=adamw"), "a checkpoint of another optimizer");
+  expect_mistake(train("--resume --set optimizer.name=adamw --steps 16"), "a checkpoint of another optimizer");
 }
 
 TEST_F(Train, APlanNeedsNoDataAndWritesNothing) {

@@ -1,0 +1,19 @@
+// Which settings a run must keep when it continues from a checkpoint under a new config.
+#pragma once
+
+#include <string>
+
+#include "base/json_fwd.h"
+
+namespace rowan {
+
+// Compares the settings that every continued run keeps: the sample order, the function that the model computes, and
+// the shapes of its parameters. A checkpoint would be read as another model if one of the last two changed. Both
+// configs are resolved. Returns a text such as "run.seed: 42 there, 43 here", or "" if nothing differs.
+std::string fixed_difference(const Json& before, const Json& now);
+
+// What a run with these changes (changes_of()) needs besides --resume: a text such as " if its shards are the same". It
+// depends on more than the configs whether shards and optimizer states fit. "" if nothing else is needed.
+std::string condition_of(const Json& changes);
+
+}  // namespace rowan
