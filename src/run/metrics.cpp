@@ -61,12 +61,14 @@ ValidationRow evaluation_of(const Json& row) {
 
 }  // namespace
 
-MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note)
+MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note,
+                       bool evaluates_again)
     : path_(run_dir / "metrics.jsonl"), note_(note) {
   std::string kept;
   if (resumed_step && std::filesystem::exists(path_))
     each_row(path_, note, [&](const Json& row, std::string_view line) {
-      if (row["step"] > *resumed_step || (row.contains("resume") && row["step"] == *resumed_step)) return;
+      if (row["step"] > *resumed_step) return;
+      if (row["step"] == *resumed_step && (row.contains("resume") || (evaluates_again && is_evaluation(row)))) return;
       kept += line;
       if (is_evaluation(row)) evaluations_.push_back(evaluation_of(row));
     });

@@ -61,8 +61,10 @@ using Note = std::function<void(const std::string&)>;
 class MetricsLog {
  public:
   // Without `resumed_step`, starts an empty log. With it, keeps the rows up to this step. Drops later rows, `resume`
-  // rows of this step, and an incomplete last line. Rows that cannot be parsed are dropped with one note.
-  MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note);
+  // rows of this step, and an incomplete last line; if `evaluates_again`, also evaluations of this step. Rows that
+  // cannot be parsed are dropped with one note.
+  MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note,
+             bool evaluates_again = false);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;

@@ -19,6 +19,8 @@ namespace {
 constexpr const char* order_keys[] = {"batch.sequences", "batch.sequence_length", "run.seed", "data.order",
                                       "data.reading"};
 
+constexpr const char* evaluated_keys[] = {"data.validation", "data.batch_means", "data.hellaswag", "run.eval_tokens"};
+
 std::string said(const std::string& key, const std::string& was, const std::string& is) {
   return fmt::format("{}: {} there, {} here", key, was, is);
 }
@@ -84,6 +86,14 @@ std::string condition_of(const Json& changes) {
   if (shards) needs.push_back("its shards are the same");
   if (state) needs.push_back("its optimizer has the same state");
   return needs.empty() ? "" : fmt::format(" if {}", fmt::join(needs, " and "));
+}
+
+bool evaluates_otherwise(const Json& before, const Json& now) {
+  for (const char* key : evaluated_keys) {
+    const Json *was = value_at(before, key), *is = value_at(now, key);
+    if (is && !is->is_null() && *is != "" && (!was || *was != *is)) return true;
+  }
+  return false;
 }
 
 }  // namespace rowan

@@ -16,4 +16,7 @@ std::string fixed_difference(const Json& before, const Json& now);
 // depends on more than the configs whether shards and optimizer states fit. "" if nothing else is needed.
 std::string condition_of(const Json& changes);
 
+// Whether `now` evaluates other data than `before`, or more or less of it. What is no longer evaluated does not count.
+bool evaluates_otherwise(const Json& before, const Json& now);
+
 }  // namespace rowan

@@ -129,7 +129,8 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     start->begin(place);
     progress.keep_log(dir / "log.txt");
     print_start_page(config, *trainer, backend, communicator, peak, progress);
-    log = std::make_unique<RunLog>(config, *trainer, progress, peak, !chosen.empty(), state.value("seconds", 0.0));
+    log = std::make_unique<RunLog>(config, *trainer, progress, peak, !chosen.empty(), start->evaluates_again(),
+                                   state.value("seconds", 0.0));
     for (const std::string& line : trainer->shared_shards()) note("warning: " + line);
     if (config.optimizer.telemetry_every && !trainer->optimizer().has_telemetry())
       note(fmt::format("optimizer.telemetry_every: {} has no telemetry; run.norms_every writes the norms of each layer",

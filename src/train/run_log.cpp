@@ -19,12 +19,13 @@ double steady_seconds() {
 }
 
 RunLog::RunLog(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
-               double seconds_before)
+               bool evaluates_again, double seconds_before)
     : config_(config),
       trainer_(trainer),
       progress_(progress),
-      log_(config.run.dir, resumed ? std::optional(trainer.steps_done()) : std::nullopt,
-           [&](const std::string& text) { progress.message(text); }),
+      log_(
+          config.run.dir, resumed ? std::optional(trainer.steps_done()) : std::nullopt,
+          [&](const std::string& text) { progress.message(text); }, evaluates_again),
       flops_(flops_per_token(config.model, config.batch.sequence_length)
                  .within(attended_share(trainer.batches(), config.data.documents))),
       peak_(peak),

@@ -17,9 +17,10 @@ double steady_seconds();
 class RunLog {
  public:
   // `peak`: FLOP/s of matrix products on all ranks together. `resumed`: the trainer continues from a checkpoint.
-  // `seconds_before`: training time up to that checkpoint.
+  // `evaluates_again`: drop the evaluation of that checkpoint's step. `seconds_before`: training time up to that
+  // checkpoint.
   RunLog(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
-         double seconds_before);
+         bool evaluates_again, double seconds_before);
 
   // Seconds of training over all starts, without pauses.
   double seconds() const { return seconds_at(steady_seconds()); }

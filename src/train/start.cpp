@@ -76,6 +76,7 @@ RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const
     lock();
     const bool same_config = look();
     if (options_.from && checkpoint_) go_back(same_config);
+    if (at_the_end()) look_for_work();
   }
   if (options_.resume && !checkpoint_) fail("{}: --resume: found no checkpoint", (dir_ / "checkpoints").string());
   if (options_.from && !checkpoint_)
@@ -107,19 +108,23 @@ bool RunStart::look() {
     TrainConfig before = load_config(config.string(), {});
     resolve_precision(before, false);  // a file without "precision" is from an older version, which used fp32
     before_ = before.resolved;
-    difference = first_difference(identity_of(*before_), identity_of(config_.resolved));
+    Json was = identity_of(*before_), is = identity_of(config_.resolved);
+    difference = first_difference(was, is);
+    for (Json* json : {&was, &is}) (*json)["data"].erase("validation");
+    difference_ = first_difference(was, is);
   } catch (const Error&) {  // this version does not accept the file
     before_ = parse_json({config.string(), read_file(config)});
-    difference = first_difference(*before_, config_.resolved);
+    difference = difference_ = first_difference(*before_, config_.resolved);
   }
   if (const std::string fixed = fixed_difference(*before_, config_.resolved); checkpoint_ && !fixed.empty())
     fail("{}: holds a run with another config ({}), and this has to stay when a run continues; choose another run.dir",
          dir_.string(), fixed);
   if (!difference.empty() && checkpoint_ && !options_.resume && !options_.from)
     fail(
-        "{}: holds a run with another config ({}); choose another run.dir, --resume to continue the run with the new "
+        "{}: holds a run with another config ({}); choose another run.dir, --resume{} to continue the run with the new "
         "config{}, or --from STEP to go back",
-        dir_.string(), difference, condition_of(changes_of(*before_, config_.resolved)));
+        dir_.string(), difference, at_the_end() ? " and more run.steps" : "",
+        condition_of(changes_of(*before_, config_.resolved)));
   if (!difference.empty() && !checkpoint_ && rows)
     fail("{}: found the rows of a run with another config ({}) and no checkpoint; choose another run.dir",
          (dir_ / "metrics.jsonl").string(), difference);
@@ -143,6 +148,22 @@ void RunStart::go_back(bool same_config) {
   if (!fs::exists(*checkpoint_))
     fail("{}: --from: found {}, expected one of the steps{}", checkpoints.string(), *options_.from, there);
   verify_checkpoint(*checkpoint_);
+}
+
+bool RunStart::at_the_end() const {
+  const Json* planned = before_ ? value_at(*before_, "run.steps") : nullptr;
+  return checkpoint_ && planned && *planned == config_.run.steps && step_of(*checkpoint_) == config_.run.steps;
+}
+
+void RunStart::look_for_work() {
+  if (!difference_.empty())
+    fail(
+        "{}: the run is done, so no step would be taken with the new config ({}); choose more run.steps, or --from "
+        "STEP "
+        "to go back",
+        dir_.string(), difference_);
+  evaluates_again_ = evaluates_otherwise(*before_, config_.resolved);
+  idle_ = !evaluates_again_ && !back_to_;
 }
 
 void RunStart::set_aside() {
@@ -175,6 +196,7 @@ void RunStart::begin(Json facts) {
   }
   set_aside();
   make_directories(dir_ / "checkpoints");
+  if (idle_) return;
   std::vector<Json> starts = read_starts(dir_, note_);
   Json record = {{"version", version()},  {"time", utc_time()},        {"host", machine_name()},
                  {"process", ::getpid()}, {"command", command_line()}, {"file", config_.file}};

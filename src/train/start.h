@@ -30,8 +30,11 @@ class RunStart {
   // Creates the folder and writes config.json. Files that this start would replace are first moved or copied into
   // RUN/earlier-N. Appends a record of this start to starts.jsonl: `facts`, time, machine, command, the config file,
   // and the config or its changes since the previous start. If the command has --from, the record has it too, also if
-  // this start continues.
+  // this start continues. Only moves and copies files if the run is done and nothing is evaluated again.
   void begin(Json facts);
+
+  // Whether the run is done and this config evaluates its last step otherwise.
+  bool evaluates_again() const { return evaluates_again_; }
 
   // Throws Error when another process has taken over the run.
   void check_owner() const { lock_->check(); }
@@ -41,6 +44,10 @@ class RunStart {
   bool look();
   // Selects the checkpoint of options_.from, unless an interrupted start has already gone back there.
   void go_back(bool same_config);
+  // Whether the run has a checkpoint of its last step, and this config plans no more steps.
+  bool at_the_end() const;
+  // Finds out whether a run at its end has anything left to do. Throws Error if its config would change nevertheless.
+  void look_for_work();
   void lock();
   void set_aside();
 
@@ -52,6 +59,8 @@ class RunStart {
   std::optional<std::filesystem::path> checkpoint_;
   std::optional<int64_t> back_to_;  // the step that this start goes back to
   std::optional<Json> before_;      // RUN/config.json of the previous start
+  std::string difference_;          // first difference from before_, besides what is evaluated; "": none
+  bool idle_ = false, evaluates_again_ = false;
 };
 
 }  // namespace rowan

@@ -108,6 +108,48 @@ TEST_F(Continuing, WhatHasToStayIsRefusedWithAndWithoutResume) {
   EXPECT_EQ(dropout.code, 0) << dropout.err;
 }
 
+class FinishedRun : public Continuing {
+ protected:
+  std::string kept() { return read_file(run("run") / "config.json") + read_file(run("run") / "starts.jsonl"); }
+};
+
+// config.json says with what the run was trained, so a start that takes no step leaves it as it is.
+TEST_F(FinishedRun, AStartWithoutAStepLeavesItsConfig) {
+  const std::string before = kept();
+  for (const char* how : {"--resume ", "--from 12 "})
+    expect_mistake(train(std::string(how) + "--set optimizer.lr=0.5"),
+                   "the run is done, so no step would be taken with the new config (first difference at optimizer.lr: "
+                   "0.01 there, 0.5 here); choose more run.steps");
+  expect_mistake(train("--set optimizer.lr=0.5"), "--resume and more run.steps to continue the run");
+  for (const char* same : {"", "--resume", "--set run.log_every=3 --set threads=1"}) {
+    const Outcome again = rowan(train(same));
+    EXPECT_EQ(again.code, 0) << again.err;
+  }
+  EXPECT_EQ(kept(), before);
+  EXPECT_EQ(rows(run("run")), before_);
+  // A run may end earlier than it was planned to.
+  std::filesystem::remove_all(run("run") / "checkpoints/step_00000012");
+  ASSERT_EQ(rowan(train("--resume --steps 8")).code, 0);
+  EXPECT_EQ(Json::parse(read_file(run("run") / "config.json"))["run"]["steps"], 8);
+}
+
+// The loss beside the config's evaluation keys is what these keys give.
+TEST_F(FinishedRun, ItIsEvaluatedAgainUnderOtherKeysOfEvaluation) {
+  const auto last = [&] { return rows(run("run")).back(); };
+  const Json whole = last();
+  ASSERT_EQ(rowan(train("--set run.eval_tokens=32")).code, 0);
+  EXPECT_EQ(rows(run("run")).size(), before_.size());
+  EXPECT_EQ(last()["step"], 12);
+  EXPECT_NE(last()["val_loss"], whole["val_loss"]);
+  EXPECT_EQ(Json::parse(read_file(run("run") / "config.json"))["run"]["eval_tokens"], 32);
+  const std::string other = (dir_ / "other.bin").string();
+  std::filesystem::copy(dir_ / "train.bin", other);
+  ASSERT_EQ(rowan(train("--resume --set run.eval_tokens=32 --set data.validation=" + other)).code, 0);
+  EXPECT_EQ(Json::parse(read_file(run("run") / "config.json"))["data"]["validation"], other);
+  ASSERT_EQ(rowan(train("--resume")).code, 0);
+  EXPECT_EQ(last()["val_loss"], whole["val_loss"]);
+}
+
 // What changes the order of sums, and so the last bits, is named by the resume.
 TEST_F(Continuing, AnotherPlaceIsNamed) {
   const std::filesystem::path checkpoints = run("run") / "checkpoints", eighth = checkpoints / "step_00000008";

@@ -80,6 +80,7 @@ TEST_F(Train, EvaluationIsShownKeptAndLeavesTheRunAsItIs) {
   // HellaSwag may be switched on when a run continues.
   Outcome resumed = rowan(train("--set run.eval_every=3 --set data.hellaswag=" + file + into("plain")));
   EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(rows(run("plain")).back()["hellaswag_acc_norm"], last["hellaswag_acc_norm"]);
 
   // Mistakes are reported before anything starts.
   fs::remove_all(run("run"));

@@ -72,6 +72,21 @@ TEST_F(MetricsTest, ResumingDropsRowsBehindTheCheckpoint) {
   EXPECT_EQ(notes_, "") << "an incomplete last line needs no note";
 }
 
+TEST_F(MetricsTest, AnEvaluationThatIsRepeatedIsDropped) {
+  {
+    MetricsLog log = this->log({});
+    for (int step = 1; step <= 2; ++step) {
+      log.train_row({.step = step});
+      log.validation_row({step, 1, {}});
+    }
+  }
+  const std::string whole = content();
+  MetricsLog log(
+      dir_, 2, [](const std::string&) {}, true);
+  EXPECT_EQ(content(), whole.substr(0, whole.rfind("{\"step\":2,\"val_loss\"")));
+  EXPECT_EQ(log.evaluations().size(), 1u);
+}
+
 // A limit on file sizes makes writes fail as on a full disk. The TensorBoard events of a row are larger than the row,
 // so they fail first.
 TEST_F(MetricsTest, EventsThatCannotBeWrittenCostOneNoteAndNoRow) {

@@ -42,6 +42,18 @@ TEST(Continuation, AModelThatIsNotReadIsNotCompared) {
   EXPECT_EQ(fixed_difference(Json::array(), with("run.seed", 42)), "");
 }
 
+TEST(Continuation, WhatIsEvaluatedOtherwise) {
+  const Json before = with("run.eval_tokens", 64);
+  EXPECT_FALSE(evaluates_otherwise(before, before));
+  EXPECT_FALSE(evaluates_otherwise(before, with("run.log_every", 3)));
+  EXPECT_TRUE(evaluates_otherwise(before, with("run.eval_tokens", 128)));
+  const Json scored = with("data.hellaswag", "items.jsonl"), empty = with("data.hellaswag", "");
+  EXPECT_TRUE(evaluates_otherwise(empty, scored));
+  EXPECT_TRUE(evaluates_otherwise(before, scored));
+  EXPECT_FALSE(evaluates_otherwise(scored, empty));
+  EXPECT_FALSE(evaluates_otherwise(scored, with("data.hellaswag", nullptr)));
+}
+
 TEST(Continuation, ConditionsAreOfShardsAndState) {
   const Json change = {{"from", 1}, {"to", 2}};
   auto condition = [&](const std::vector<const char*>& pointers) {
