@@ -13,17 +13,33 @@ namespace {
 // order of the places is drawn once.
 constexpr int64_t round_rows = 10000;
 
-Json describe(const Dataset& corpus, double weight) {
+constexpr const char* shard_keys[] = {"name", "bytes", "tokens", "hash"};
+
+}  // namespace
+
+Json shard_fingerprints(const Dataset& corpus) {
   Json shards = Json::array();
   for (const Shard& shard : corpus.shards())
     shards.push_back({{"name", shard.path().filename().string()},
                       {"bytes", shard.file_bytes()},
                       {"tokens", shard.tokens()},
                       {"hash", fmt::format("{:016x}", shard.head_hash())}});
-  return {{"weight", weight}, {"rows", corpus.rows()}, {"shards", shards}};
+  return shards;
 }
 
-}  // namespace
+std::string shard_difference(const Json& saved, const Json& current) {
+  if (!saved.is_array()) return "";
+  for (size_t s = 0; s < std::min(saved.size(), current.size()); ++s)
+    for (const char* key : shard_keys) {
+      const Json &was = saved[s], &is = current[s];
+      const Json before = was.is_object() && was.contains(key) ? was[key] : Json();
+      if (before != is.at(key))
+        return fmt::format("{}: {} was {} and is now {}", is["name"].get<std::string>(), key, before.dump(),
+                           is.at(key).dump());
+    }
+  if (saved.size() == current.size()) return "";
+  return fmt::format("the number of shards was {} and is now {}", saved.size(), current.size());
+}
 
 BatchSource::BatchSource(const DataConfig& config, int64_t sequence_length, uint64_t seed, int64_t vocab_size)
     : sequence_length_(sequence_length), order_(config.order) {
@@ -36,7 +52,7 @@ BatchSource::BatchSource(const DataConfig& config, int64_t sequence_length, uint
     const Dataset& corpus =
         corpora_.emplace_back(part.files, config.shards, config.reading, sequence_length, vocab_size, config.documents);
     samples_per_epoch_ += corpus.rows();
-    Json description = describe(corpus, part.weight);
+    const Json description = {{"weight", part.weight}, {"rows", corpus.rows()}, {"shards", shard_fingerprints(corpus)}};
     Hash64 key;
     key.add(description["shards"].dump());
     key.add(&seed, sizeof seed);
@@ -151,7 +167,7 @@ void check_fingerprint(const Json& saved, const Json& current) {
     const std::string place = corpora == 1 ? "data.train" : fmt::format("data.mixture.{}", c);
     const size_t shards_before = length(was, "shards"), shards = is["shards"].size();
     for (size_t s = 0; s < std::min(shards_before, shards); ++s)
-      for (const char* key : {"name", "bytes", "tokens", "hash"})
+      for (const char* key : shard_keys)
         compare(was["shards"][s], is["shards"][s], key,
                 fmt::format("shard {}", is["shards"][s]["name"].get<std::string>()));
     if (shards_before != shards)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/json.h"
@@ -63,6 +64,12 @@ class BatchSource {
   std::vector<Place> round_;
   Json fingerprint_;
 };
+
+// Name, size, tokens and head_hash() of each shard, for checkpoints.
+Json shard_fingerprints(const Dataset& corpus);
+// A text that names the first difference between two results of shard_fingerprints(); "" if there is none, or if
+// `saved` is not a list, as in older checkpoints.
+std::string shard_difference(const Json& saved, const Json& current);
 
 // Throws Error if a run that stored `saved` cannot continue with data of fingerprint `current`. The message names the
 // first difference, the value found and the value expected.

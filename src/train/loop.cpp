@@ -142,6 +142,10 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     if (chosen.empty()) return;
     note(fmt::format("resumed from {}", chosen));
     log->resumed(place);
+    if (const std::string change = shard_difference(state.value("validation", Json()), trainer->validation_shards());
+        !change.empty())
+      note(fmt::format("warning: data.validation: {}; losses before and after step {} are not of the same text", change,
+                       trainer->steps_done()));
     for (const auto& [key, value] : origin.items())  // checkpoints of earlier versions lack some of these
       if (state.contains(key) && state[key] != value)
         note(

@@ -99,6 +99,8 @@ std::vector<std::string> Trainer::shared_shards() const {
   return rowan::shared_shards(batches_.corpora(), validation_ ? &validation_->data() : nullptr);
 }
 
+Json Trainer::validation_shards() const { return validation_ ? shard_fingerprints(validation_->data()) : Json(); }
+
 int64_t Trainer::first_sample(int64_t step, int64_t micro) const {
   return step * config_.batch.sequences +
          (micro * communicator_.size() + communicator_.rank()) * model_.options().batch;

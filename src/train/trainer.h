@@ -108,6 +108,8 @@ class Trainer {
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
   // nullptr without validation data.
   const ValidationSet* validation_set() const { return validation_.get(); }
+  // The shards of the validation set (shard_fingerprints()); null without validation data.
+  Json validation_shards() const;
   // The number of targets in the validation set; 0 without validation data.
   int64_t validation_targets() const { return validation_ ? validation_->targets() : 0; }
   const Timeline& timeline() const;

@@ -116,7 +116,8 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
                   {"averages", counts},
                   {"average_first_steps", first_steps},
                   {"tokenizer_hash", fmt::format("{:016x}", batches_.tokenizer_hash())},
-                  {"data", batches_.fingerprint()}};
+                  {"data", batches_.fingerprint()},
+                  {"validation", validation_shards()}};
     state.update(more);
     before_commit();
     writer->commit(state, rotation);

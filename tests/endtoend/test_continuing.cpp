@@ -133,6 +133,27 @@ TEST_F(FinishedRun, AStartWithoutAStepLeavesItsConfig) {
   EXPECT_EQ(Json::parse(read_file(run("run") / "config.json"))["run"]["steps"], 8);
 }
 
+// Training shards are compared by the restore. Losses on other validation shards are only not comparable.
+TEST_F(FinishedRun, OtherValidationShardsAreNamed) {
+  const std::filesystem::path checkpoints = run("run") / "checkpoints";
+  const auto repeated = [&] {
+    std::filesystem::remove_all(checkpoints / "step_00000012");
+    const Outcome result = rowan(train());
+    EXPECT_EQ(result.code, 0) << result.err;
+    return result.err;
+  };
+  EXPECT_EQ(repeated().find("warning: data.validation"), std::string::npos);
+  write_small_shard(dir_ / "validation.bin", 401);
+  for (int repetition = 0; repetition < 2; ++repetition) {
+    const std::string said = repeated();
+    EXPECT_NE(said.find("warning: data.validation: validation.bin: bytes was 1626 and is now 1826; losses before and "
+                        "after step 8 are not of the same text"),
+              std::string::npos)
+        << said;
+  }
+  EXPECT_EQ(rowan(train()).err.find("warning: data.validation"), std::string::npos) << "step 12 was of these shards";
+}
+
 // The loss beside the config's evaluation keys is what these keys give.
 TEST_F(FinishedRun, ItIsEvaluatedAgainUnderOtherKeysOfEvaluation) {
   const auto last = [&] { return rows(run("run")).back(); };

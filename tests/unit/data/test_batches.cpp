@@ -329,6 +329,19 @@ TEST_F(Batches, FingerprintNamesTheShardThatChanged) {
             std::string::npos);
 }
 
+TEST_F(Batches, AShardThatDiffersIsNamed) {
+  const auto shards = [&] { return shard_fingerprints(BatchSource(uneven(), 4, 1, 77).corpora()[0]); };
+  const Json saved = Json::parse(shards().dump());
+  EXPECT_EQ(shard_difference(saved, shards()), "");
+  Json other = saved, fewer = saved;
+  other[1]["tokens"] = 8;
+  fewer.erase(4);
+  EXPECT_EQ(shard_difference(other, saved), "t1.bin: tokens was 8 and is now 7");
+  EXPECT_EQ(shard_difference(fewer, saved), "the number of shards was 4 and is now 5");
+  EXPECT_EQ(shard_difference(Json::array({7}), saved), "t0.bin: name was null and is now \"t0.bin\"");
+  for (const Json& older : {Json(), Json(7), Json::object()}) EXPECT_EQ(shard_difference(older, saved), "");
+}
+
 TEST_F(Batches, PrefetchChangesNothing) {
   const int64_t T = 4, rows = 3;
   BatchSource source(uneven(), T, 5, 77);
