@@ -23,16 +23,23 @@ std::string steps_text(const std::vector<fs::path>& checkpoints) {
 
 fs::path best_checkpoint(const fs::path& run, const std::vector<fs::path>& there, const Note& note) {
   fs::path best;
-  double lowest = std::numeric_limits<double>::infinity();
+  double lowest = std::numeric_limits<double>::infinity(), lowest_of_all = lowest;
+  int64_t step_of_lowest = 0;
   if (fs::exists(run / "metrics.jsonl"))
     for (const Json& row : read_metrics(run / "metrics.jsonl", note)) {
       if (!row.contains("val_loss") || row["val_loss"].is_null() || row["val_loss"] >= lowest) continue;
-      const fs::path path = checkpoint_path(run / "checkpoints", row["step"].get<int64_t>());
+      const int64_t step = row["step"].get<int64_t>();
+      const auto loss = row["val_loss"].get<double>();
+      if (loss < lowest_of_all) lowest_of_all = loss, step_of_lowest = step;
+      const fs::path path = checkpoint_path(run / "checkpoints", step);
       if (std::find(there.begin(), there.end(), path) == there.end()) continue;
       best = path;
-      lowest = row["val_loss"].get<double>();
+      lowest = loss;
     }
   if (best.empty()) fail("{}: --step best: found no evaluated checkpoint; {}", run.string(), steps_text(there));
+  if (lowest_of_all < lowest)
+    note(fmt::format("using {}; the lowest loss was at step {}, whose checkpoint is not kept; run.keep_best keeps it",
+                     best.filename().string(), step_of_lowest));
   return best;
 }
 

@@ -129,6 +129,10 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
   EXPECT_NE(second.find("step_00000002"), std::string::npos) << second;
   EXPECT_EQ(evaluated(run + " --step 2"), second);
   EXPECT_EQ(evaluated(run + " --step best"), second);
+  const std::string note =
+      "using step_00000002; the lowest loss was at step 4, whose checkpoint is not kept; "
+      "run.keep_best keeps it\n";
+  EXPECT_NE(rowan("eval " + run + " --device cpu --step best").err.find(note), std::string::npos);
   EXPECT_NE(evaluated(run + " --step newest"), second);
   EXPECT_EQ(evaluated(run + " --step newest"), evaluated(run));
   const std::string text = rowan("generate " + run + " --step 2 --tokens 20 --device cpu").out;
@@ -137,6 +141,9 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
   ASSERT_EQ(rowan("export " + run + " " + (dir_ / "best").string() + " --step best").code, 0);
   ASSERT_EQ(rowan("export " + (checkpoints / "step_00000002").string() + " " + (dir_ / "second").string()).code, 0);
   EXPECT_EQ(read_file(dir_ / "best/model.safetensors"), read_file(dir_ / "second/model.safetensors"));
+  const std::string rows = read_file(run_ / "metrics.jsonl");
+  write_file_atomically(run_ / "metrics.jsonl", rows.substr(0, rows.find("{\"step\": 4")));
+  EXPECT_EQ(rowan("eval " + run + " --device cpu --step best").err.find(note), std::string::npos);
   const Outcome inspected = rowan("inspect " + run + " --step best");
   EXPECT_EQ(inspected.code, 0) << inspected.err;
   EXPECT_EQ(inspected.out.find("WRONG"), std::string::npos) << inspected.out;
