@@ -43,7 +43,7 @@ def flat(row):
     the row and are left out."""
     out = {}
     for key, value in row.items():
-        if key == "step" or value is None:
+        if key in ("step", "ended") or value is None:
             continue
         if key == "optimizer":
             out.update({f"optimizer/{name}": v for name, v in value.items()})
@@ -88,7 +88,8 @@ def send(run, args):
     config = json.loads(config_file.read_text())
     rows = whole_rows(metrics)
     last = max((row["step"] for row in rows), default=0)
-    through = left or any(row["step"] == config["run"]["steps"] and "val_loss" in row for row in rows) or (
+    through = left or any(row["step"] == config["run"]["steps"] and "val_loss" in row for row in rows) or any(
+        row["step"] == last and "ended" in row for row in rows) or (
         last == config["run"]["steps"] and "validation" not in config["data"])
     # Only rows of later steps are sent, because W&B accepts steps only in ascending order.
     fresh = {}

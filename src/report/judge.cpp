@@ -156,7 +156,7 @@ void fill_target(const ResultSet& set, const ResultGroup& group, const Columns& 
     return;
   }
   const std::string printed = target.unit == "perplexity" ? fmt::format(" (perplexity {:g})", target.value) : "";
-  const bool same_steps = group.taken.empty() || group.taken[0]->planned == target.step;
+  const bool same_steps = group.taken.empty() || group.taken[0]->last_step() == target.step;
   row[columns.target] = {
       fmt::format("{:.4f}{}{}", *published, printed, same_steps ? "" : fmt::format(" at step {}", target.step)),
       *published};

@@ -55,6 +55,7 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
         if (value.is_number()) add(run.telemetry[name], value.get<double>());
   }
   run.train_loss = sum / count;
+  run.ended = ended_step(rows);
 }
 
 // The value at a path of a config, as text; "" if the config has no such path.
@@ -101,7 +102,7 @@ std::optional<double> ResultRun::final_loss(const std::string& metric) const {
   if (diverged) return std::numeric_limits<double>::infinity();
   const auto curve = validation.find(metric);
   if (curve == validation.end() || curve->second.empty()) return {};
-  if (curve->second.back().step != static_cast<double>(planned)) return {};
+  if (curve->second.back().step != static_cast<double>(last_step())) return {};
   return curve->second.back().loss;
 }
 
@@ -112,6 +113,8 @@ std::vector<std::string> notes_on(const ResultSet& set) {
     if (!run.config.is_null()) tokenizers.insert(text_at(run.config, "tokenizer"));
     if (!run.changes.empty())
       notes.push_back(fmt::format("{} was continued under another config: {}", run.name, fmt::join(run.changes, "; ")));
+    if (run.ended)
+      notes.push_back(fmt::format("{} ended at step {} of {}, by run.patience", run.name, *run.ended, run.planned));
   }
   if (tokenizers.size() > 1)
     notes.push_back("the runs have different tokenizers: compare val_bits_per_byte of metrics.jsonl, not losses");

@@ -27,13 +27,15 @@ struct ResultRun {
   std::vector<std::string> changes;  // config changes when the run continued, as by changes_on_the_way()
   bool diverged = false;  // the newest validation loss is not finite, or the sweep noted that the run diverged
   int64_t steps = 0, planned = 0;
+  std::optional<int64_t> ended;  // the step at which run.patience ended the run
   double tokens = std::numeric_limits<double>::quiet_NaN(), seconds = std::numeric_limits<double>::quiet_NaN();
   double train_loss = std::numeric_limits<double>::quiet_NaN();  // mean logged loss of the last tenth of the steps
   std::vector<ResultPoint> training;                             // finite training losses as logged
   std::map<std::string, std::vector<ResultPoint>> validation;    // finite validation losses by metric
   std::map<std::string, std::vector<ResultPoint>> telemetry;     // optimizer telemetry by metric name
 
-  // Infinity if the run diverged, else the validation loss at the last planned step; nothing if that loss is missing.
+  int64_t last_step() const { return ended.value_or(planned); }
+  // Infinity if the run diverged, else the validation loss at last_step(); nothing if that loss is missing.
   std::optional<double> final_loss(const std::string& metric) const;
 };
 
@@ -49,9 +51,9 @@ struct ResultSet {
 
 Rates rates_of(const ResultRun& run);
 
-// Notes for a reader of the results: which runs were continued under another config, whether the runs have different
-// tokenizers, and whether they were evaluated differently. Losses per token of different tokenizers cannot be compared,
-// nor can losses on different text, or with other lengths of context.
+// Notes for a reader of the results: which runs were continued under another config or ended by run.patience, whether
+// the runs have different tokenizers, and whether they were evaluated differently. Losses per token of different
+// tokenizers cannot be compared, nor can losses on different text, or with other lengths of context.
 std::vector<std::string> notes_on(const ResultSet& set);
 
 // Reads a run's folder as written by `rowan train`. Throws Error for a folder without a run.

@@ -44,7 +44,8 @@ void each_row(const std::filesystem::path& metrics, const Note& note,
 
 bool is_evaluation(const Json& row) {
   for (const auto& [key, value] : row.items())
-    if (key == "loss" || key == "resume" || key.starts_with("optimizer") || key.starts_with("norm/")) return false;
+    if (key == "loss" || key == "resume" || key == "ended" || key.starts_with("optimizer") || key.starts_with("norm/"))
+      return false;
   return true;
 }
 
@@ -68,7 +69,8 @@ MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64
   if (resumed_step && std::filesystem::exists(path_))
     each_row(path_, note, [&](const Json& row, std::string_view line) {
       if (row["step"] > *resumed_step) return;
-      if (row["step"] == *resumed_step && (row.contains("resume") || (evaluates_again && is_evaluation(row)))) return;
+      const bool repeated = row.contains("resume") || row.contains("ended") || (evaluates_again && is_evaluation(row));
+      if (row["step"] == *resumed_step && repeated) return;
       kept += line;
       if (is_evaluation(row)) evaluations_.push_back(evaluation_of(row));
     });
@@ -111,6 +113,8 @@ void MetricsLog::figures_row(int64_t step, const std::vector<std::pair<std::stri
 
 void MetricsLog::resume_row(int64_t step, const Json& start) { append(Json{{"step", step}, {"resume", start}}.dump()); }
 
+void MetricsLog::ended_row(int64_t step) { append(Json{{"step", step}, {"ended", "patience"}}.dump()); }
+
 void MetricsLog::plot(const std::string& tag, int64_t step, double value) {
   if (events_) try_events([&] { events_->scalar(tag, step, static_cast<float>(value)); });
 }
@@ -148,6 +152,18 @@ std::vector<Json> read_metrics(const std::filesystem::path& metrics, const Note&
   std::vector<Json> rows;
   each_row(metrics, note, [&](const Json& row, std::string_view) { rows.push_back(row); });
   return rows;
+}
+
+std::optional<int64_t> ended_step(const std::vector<Json>& rows) {
+  std::optional<int64_t> ended;
+  for (const Json& row : rows) {
+    const auto step = row.at("step").get<int64_t>();
+    if (row.contains("ended"))
+      ended = step;
+    else if (ended && step > *ended)
+      ended.reset();
+  }
+  return ended;
 }
 
 }  // namespace rowan

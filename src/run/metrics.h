@@ -61,8 +61,8 @@ using Note = std::function<void(const std::string&)>;
 class MetricsLog {
  public:
   // Without `resumed_step`, starts an empty log. With it, keeps the rows up to this step. Drops later rows, `resume`
-  // rows of this step, and an incomplete last line; if `evaluates_again`, also evaluations of this step. Rows that
-  // cannot be parsed are dropped with one note.
+  // and `ended` rows of this step, and an incomplete last line; if `evaluates_again`, also evaluations of this step.
+  // Rows that cannot be parsed are dropped with one note.
   MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note,
              bool evaluates_again = false);
   ~MetricsLog();
@@ -75,6 +75,9 @@ class MetricsLog {
   void figures_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures);
   // Writes {"step": ..., "resume": {...}}, which records that the run was resumed after `step`.
   void resume_row(int64_t step, const Json& start);
+
+  // Writes {"step": ..., "ended": "patience"}, which records that run.patience ended the run.
+  void ended_row(int64_t step);
 
   // The evaluations in the log, including those of earlier starts.
   const std::vector<ValidationRow>& evaluations() const { return evaluations_; }
@@ -101,5 +104,8 @@ class MetricsLog {
 // `val_loss`, `tokens` and `seconds` are numbers, null or absent. Other lines are left out with one note. A last line
 // without a newline is ignored.
 std::vector<Json> read_metrics(const std::filesystem::path& metrics, const Note& note);
+
+// The step at which run.patience ended the run with these rows; nothing if it did not, or if later steps follow.
+std::optional<int64_t> ended_step(const std::vector<Json>& rows);
 
 }  // namespace rowan

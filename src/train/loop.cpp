@@ -268,10 +268,12 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   run_on_all_ranks(communicator, [&] {
     if (!first) return;
     rotate_checkpoints(dir / "checkpoints", trainer->steps_done(), rotation());
-    if (early)
+    if (early) {
+      log->ended_by_patience();
       note(fmt::format(
           "ends after step {}: no better validation loss in the last {} evaluations; the best was at step {}",
           trainer->steps_done(), run.patience, log->best().value_or(0)));
+    }
     print_end_page(config, log->validation(), *trainer, progress);
     if (const std::string text = log->time_text(); !text.empty()) note("time: " + text);
   });

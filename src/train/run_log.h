@@ -31,6 +31,7 @@ class RunLog {
                   const std::vector<std::pair<std::string, double>>& averages,
                   const std::optional<HellaSwagScore>& hellaswag);
   void resumed(const Json& start) { log_.resume_row(trainer_.steps_done(), start); }
+  void ended_by_patience() { log_.ended_row(trainer_.steps_done()); }
   // Syncs the rows to disk.
   void sync() { log_.sync(); }
 

@@ -76,7 +76,7 @@ RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const
     lock();
     const bool same_config = look();
     if (options_.from && checkpoint_) go_back(same_config);
-    if (at_the_end()) look_for_work();
+    if (!way_on().empty()) look_for_work();
   }
   if (options_.resume && !checkpoint_) fail("{}: --resume: found no checkpoint", (dir_ / "checkpoints").string());
   if (options_.from && !checkpoint_)
@@ -119,12 +119,12 @@ bool RunStart::look() {
   if (const std::string fixed = fixed_difference(*before_, config_.resolved); checkpoint_ && !fixed.empty())
     fail("{}: holds a run with another config ({}), and this has to stay when a run continues; choose another run.dir",
          dir_.string(), fixed);
+  const std::string more = way_on().empty() ? "" : " and " + way_on();
   if (!difference.empty() && checkpoint_ && !options_.resume && !options_.from)
     fail(
         "{}: holds a run with another config ({}); choose another run.dir, --resume{} to continue the run with the new "
         "config{}, or --from STEP to go back",
-        dir_.string(), difference, at_the_end() ? " and more run.steps" : "",
-        condition_of(changes_of(*before_, config_.resolved)));
+        dir_.string(), difference, more, condition_of(changes_of(*before_, config_.resolved)));
   if (!difference.empty() && !checkpoint_ && rows)
     fail("{}: found the rows of a run with another config ({}) and no checkpoint; choose another run.dir",
          (dir_ / "metrics.jsonl").string(), difference);
@@ -150,18 +150,27 @@ void RunStart::go_back(bool same_config) {
   verify_checkpoint(*checkpoint_);
 }
 
-bool RunStart::at_the_end() const {
-  const Json* planned = before_ ? value_at(*before_, "run.steps") : nullptr;
-  return checkpoint_ && planned && *planned == config_.run.steps && step_of(*checkpoint_) == config_.run.steps;
+std::string RunStart::way_on() const {
+  if (!checkpoint_ || !before_) return "";
+  const int64_t step = step_of(*checkpoint_);
+  auto was = [&](const char* key) {
+    const Json* value = value_at(*before_, key);
+    return value && value->is_number_integer() ? value->get<int64_t>() : 0;
+  };
+  if (step == config_.run.steps && step == was("run.steps")) return "more run.steps";
+  // A start with a larger patience, or with none, goes on.
+  const int64_t patience = config_.run.patience;
+  if (patience > 0 && patience <= was("run.patience") && has_content(dir_ / "metrics.jsonl") &&
+      ended_step(read_metrics(dir_ / "metrics.jsonl", [](const std::string&) {})) == step)
+    return "a larger run.patience";
+  return "";
 }
 
 void RunStart::look_for_work() {
   if (!difference_.empty())
     fail(
-        "{}: the run is done, so no step would be taken with the new config ({}); choose more run.steps, or --from "
-        "STEP "
-        "to go back",
-        dir_.string(), difference_);
+        "{}: the run is done, so no step would be taken with the new config ({}); choose {}, or --from STEP to go back",
+        dir_.string(), difference_, way_on());
   evaluates_again_ = evaluates_otherwise(*before_, config_.resolved);
   idle_ = !evaluates_again_ && !back_to_;
 }

@@ -44,9 +44,9 @@ class RunStart {
   bool look();
   // Selects the checkpoint of options_.from, unless an interrupted start has already gone back there.
   void go_back(bool same_config);
-  // Whether the run has a checkpoint of its last step, and this config plans no more steps.
-  bool at_the_end() const;
-  // Finds out whether a run at its end has anything left to do. Throws Error if its config would change nevertheless.
+  // What would continue a run that is done, such as "more run.steps"; "" if this config takes a step.
+  std::string way_on() const;
+  // Finds out whether a run that is done is evaluated again. Throws Error if its config would change nevertheless.
   void look_for_work();
   void lock();
   void set_aside();

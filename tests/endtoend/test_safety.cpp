@@ -268,6 +268,18 @@ TEST_F(Safety, TheBestAndMilestonesAreKeptAndPatienceEndsARun) {
   EXPECT_NE(result.err.find(fmt::format("ends after step {}", last)), std::string::npos) << result.err;
   ASSERT_EQ(rowan(train(more)).code, 0) << "a finished run does nothing";
   EXPECT_EQ(checkpoints(), want);
+  // It counts as finished, with its last evaluation.
+  const std::string folder = run("run").string(), config_before = read_file(run("run") / "config.json");
+  const Outcome compared = rowan("compare " + folder + " --by optimizer.name --format json");
+  const Json table = Json::parse(compared.out);
+  EXPECT_EQ(table["rows"][0]["val_loss"], losses.back().first) << compared.out;
+  EXPECT_EQ(table["notes"][0], fmt::format("{} ended at step {} of 60, by run.patience", folder, last));
+  expect_mistake(train(more + "--resume --set grad_clip=3"),
+                 "the run is done, so no step would be taken with the new config (first difference at grad_clip: 0.0 "
+                 "there, 3.0 here); choose a larger run.patience");
+  EXPECT_EQ(read_file(run("run") / "config.json"), config_before);
+  ASSERT_EQ(rowan(train(more + "--set run.patience=5")).code, 0);
+  EXPECT_GE(rows(run("run")).back()["step"], last + 2);
   Json without = config();
   without["data"].erase("validation");
   write_config(without);

@@ -37,6 +37,23 @@ TEST(Results, ARunDivergesWithItsNewestValidationLoss) {
   EXPECT_FALSE(run_with(rows + "{\"step\": 60, \"val_loss\": 5.2}\n").diverged);
 }
 
+TEST(Results, ARunThatPatienceEndedIsFinished) {
+  const std::string rows =
+      "{\"step\": 20, \"loss\": 6, \"val_loss\": 5.5}\n{\"step\": 40, \"val_loss\": 5.75}\n{\"step\": 40, \"ended\": "
+      "\"patience\"}\n";
+  const ResultRun run = run_with(rows);
+  EXPECT_EQ(run.last_step(), 40);
+  EXPECT_EQ(run.final_loss("val_loss"), 5.75);
+  ResultSet set;
+  set.runs = {run};
+  set.runs[0].name = "a";
+  EXPECT_EQ(notes_on(set), std::vector<std::string>{"a ended at step 40 of 60, by run.patience"});
+  // The run was continued.
+  const ResultRun more = run_with(rows + "{\"step\": 41, \"loss\": 5}\n");
+  EXPECT_EQ(more.last_step(), 60);
+  EXPECT_FALSE(more.final_loss("val_loss"));
+}
+
 TEST(Results, NoTokensAreReadBeforeTheFirstStep) {
   EXPECT_EQ(run_with("{\"step\": 0, \"val_loss\": 5.5}\n").validation.at("val_loss")[0].tokens, 0);
 }

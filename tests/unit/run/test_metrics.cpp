@@ -72,6 +72,24 @@ TEST_F(MetricsTest, ResumingDropsRowsBehindTheCheckpoint) {
   EXPECT_EQ(notes_, "") << "an incomplete last line needs no note";
 }
 
+TEST_F(MetricsTest, AnEndByPatienceIsARowUntilTheRunGoesOn) {
+  std::string before;
+  {
+    MetricsLog log = this->log({});
+    log.validation_row({2, 1, {}});
+    before = content();
+    log.ended_row(2);
+  }
+  EXPECT_EQ(content(), before + "{\"step\":2,\"ended\":\"patience\"}\n");
+  const auto ended = [&] { return ended_step(read_metrics(dir_ / "metrics.jsonl", [](const std::string&) {})); };
+  EXPECT_EQ(ended(), 2);
+  MetricsLog log = this->log(2);
+  EXPECT_EQ(content(), before);
+  EXPECT_EQ(log.evaluations().size(), 1u);
+  EXPECT_EQ(ended(), std::nullopt);
+  EXPECT_EQ(ended_step({{{"step", 2}, {"ended", "patience"}}, {{"step", 3}, {"loss", 1}}}), std::nullopt);
+}
+
 TEST_F(MetricsTest, AnEvaluationThatIsRepeatedIsDropped) {
   {
     MetricsLog log = this->log({});
