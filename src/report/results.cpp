@@ -170,7 +170,7 @@ ResultSet read_sweep(const fs::path& dir) {
   set.metric = root.string("metric");
   set.against = root.string("against");
   if (root.has("loss")) set.loss = root.number("loss");
-  set.targets = root.raw("targets");
+  set.targets = read_targets(root);
   for (JsonObject& known : root.objects("runs")) {
     const std::string name = known.string("name");
     ResultRun run;

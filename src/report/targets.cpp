@@ -62,6 +62,25 @@ Json checked(JsonObject target, const fs::path& folder) {
   return item;
 }
 
+// Reads a target in the form that checked() returns.
+Target stored_target(JsonObject item) {
+  Target target;
+  target.config = item.string("config");
+  JsonObject set = item.object("set", true);
+  target.set = Json::object();
+  for (const std::string& path : set.keys()) target.set[path] = set.raw(path);
+  target.metric = item.choice("metric", loss_metrics());
+  target.unit = item.choice("unit", {"perplexity", "nats"});
+  target.value = item.number("value", {}, target.unit == "perplexity" ? 1 : 0);
+  target.step = item.integer("step", {}, 0);
+  target.seeds = item.integer("seeds", {}, 0);
+  if (item.has("deviation")) target.deviation = item.number("deviation", {}, 0);
+  target.batches = item.integer("batches", {}, 0);
+  target.source = item.string("source");
+  target.confidence = item.choice("confidence", {"printed", "plotted", "reported"});
+  return target;
+}
+
 // Checks an entry of "elsewhere": a published figure that no config reproduces.
 void check_elsewhere(JsonObject figure) {
   figure.string("source");
@@ -94,11 +113,12 @@ Json load_targets(const std::string& path) {
 }
 
 Target parse_target(const Json& item) {
-  Target target{item.at("config"),  item.at("set"),    item.at("metric"),    item.at("unit"),
-                item.at("value"),   item.at("step"),   item.at("seeds"),     {},
-                item.at("batches"), item.at("source"), item.at("confidence")};
-  if (item.contains("deviation")) target.deviation = item.at("deviation").get<double>();
-  return target;
+  return stored_target(JsonObject(std::make_shared<const JsonSource>(JsonSource{"targets", ""}), item));
+}
+
+Json read_targets(JsonObject& sweep) {
+  for (JsonObject& item : sweep.objects("targets")) stored_target(std::move(item));
+  return sweep.raw("targets");
 }
 
 bool is_config_of(const Json& target, const std::string& config_file) {

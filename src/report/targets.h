@@ -43,6 +43,9 @@ Json load_targets(const std::string& path);
 // Parses one item of load_targets().
 Target parse_target(const Json& item);
 
+// The list "targets" of a sweep.json, which has the form that load_targets() returns. Throws Error for another.
+Json read_targets(JsonObject& sweep);
+
 // Whether a target names this config file: the paths are the same, or lead to the same file.
 bool is_config_of(const Json& target, const std::string& config_file);
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "sweep/sweep_file.h"
+#include "sweep/sweep_run.h"
 
 namespace rowan {
 

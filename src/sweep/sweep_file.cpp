@@ -3,34 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
-#include <cmath>
-#include <cstdlib>
-#include <cstring>
-#include <map>
 
 #include "base/error.h"
 #include "base/files.h"
-#include "base/json_path.h"
 #include "base/threads.h"
 #include "report/targets.h"
+#include "sweep/sweep_checks.h"
+#include "sweep/sweep_run.h"
 
 namespace rowan {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Turns a label into part of a folder name.
-std::string slug(std::string text) {
-  for (char& c : text)
-    if (!std::isalnum(static_cast<unsigned char>(c)) && !std::strchr(".+-=", c)) c = '-';
-  return text;
-}
-
-// Rounds a grid value to the digits that the name of a run shows.
-double rounded(double value) { return std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr); }
-
-std::string last_part(const std::string& path) { return path.substr(path.rfind('.') + 1); }
 
 std::string beside(const std::string& sweep_file, const std::string& path) {
   return fs::path(path).is_absolute() ? path : (fs::path(sweep_file).parent_path() / path).lexically_normal().string();
@@ -117,7 +101,7 @@ Tuning parse_tuning(JsonObject tune) {
   const char* key = tuning.factors ? "factors" : "values";
   for (double value : tune.numbers(key)) {
     if (!(value > 0)) tune.fail(key, fmt::format("found {}, expected values greater than 0", value));
-    tuning.values.push_back(rounded(value));
+    tuning.values.push_back(rounded_value(value));
   }
   if (tuning.values.empty()) tune.fail(key, "found an empty list, expected at least one value");
   std::sort(tuning.values.begin(), tuning.values.end());
@@ -152,24 +136,6 @@ std::vector<int64_t> parse_seeds(JsonObject& root) {
     seeds.push_back(seed.get<int64_t>());
   }
   return seeds;
-}
-
-// A tuned value as the config's key takes it. Keys of integers do not take 5.0.
-Json tuned_json(double value) {
-  constexpr double most = int64_t{1} << 53;  // a double holds all integers up to this one
-  return value == std::floor(value) && value < most ? Json(static_cast<int64_t>(value)) : Json(value);
-}
-
-double own_value(const TrainConfig& config, const std::string& path) {
-  const Json* place = value_at(config.resolved, path);
-  const bool is_number = place && place->is_number();
-  if (!is_number && path != "optimizer.lr")
-    fail("tune.factors: found no number at {} in the config; set it there, or use tune.values", path);
-  const double value = is_number ? place->get<double>() : config.optimizer.rates().main;  // the main recipe's rate
-  if (!(value > 0))
-    fail("tune.factors: found {} {} in the config, expected a value greater than 0; set it there, or use tune.values",
-         path, value);
-  return value;
 }
 
 void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, const std::vector<Edit>& common) {
@@ -209,95 +175,6 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   sweep.cells = cells;
 }
 
-// Runs `work`. If `work` throws an Error whose message does not begin with the name of the sweep file, puts this name
-// and the cell's labels, if any, before the message. The mistake may be in the base, or in the combination of the base
-// and an axis.
-template <typename Work>
-auto in_cell(const SweepConfig& sweep, const Cell& cell, Work work) {
-  try {
-    return work();
-  } catch (const Error& error) {
-    const std::string what = error.what();
-    if (what.starts_with(sweep.file + ":")) throw;
-    if (cell.labels.empty()) fail("{}: base: {}", sweep.file, what);
-    fail("{}: the runs of ({}): {}", sweep.file, fmt::join(cell.labels, ", "), what);
-  }
-}
-
-// Throws Error if a config refuses a value of the first grid, or if two values are the same when rounded. Sets
-// Cell::own if tune.factors is given.
-void check_grid(SweepConfig& sweep, size_t i, const TrainConfig& config) {
-  const Tuning& tuning = *sweep.tuning;
-  if (tuning.factors) sweep.cells[i].own = own_value(config, tuning.paths[0]);
-  std::optional<double> before;
-  for (double value : tuning.values) {
-    const SweepRun run = make_run(sweep, i, tuning.factors ? value * sweep.cells[i].own : value, {});
-    config_of(sweep, run);
-    if (run.tuned == before)
-      fail("tune.factors: found {} {} twice, rounded to 6 digits; expected factors that differ more", tuning.paths[0],
-           *run.tuned);
-    before = run.tuned;
-  }
-}
-
-// Throws Error if `tune` or another axis overwrites a setting of this cell's labels: the label would name a value that
-// no run uses. Factors of a setting are not an overwriting, unless the setting itself is the label.
-void check_labels(const SweepConfig& sweep, const Cell& cell) {
-  for (size_t i = 0; i < sweep.axes.size(); ++i) {
-    const Axis& axis = sweep.axes[i];
-    const auto value = std::find_if(axis.values.begin(), axis.values.end(),
-                                    [&](const AxisValue& known) { return known.label == cell.labels[i]; });
-    for (const Edit& setting : value->settings) {
-      if (sweep.tuning && std::count(sweep.tuning->paths.begin(), sweep.tuning->paths.end(), setting.path) > 0 &&
-          (!sweep.tuning->factors || setting.path == axis.name))
-        fail("{}: found {}, which tune.path sets, too; remove one of them", setting.origin, setting.path);
-      const auto last = std::find_if(cell.settings.rbegin(), cell.settings.rend(),
-                                     [&](const Edit& edit) { return edit.path == setting.path; });
-      if (last->value != setting.value)
-        fail("{}: found {}, but {} sets {} to {}; remove one of them", setting.origin, setting.value.dump(),
-             last->origin, setting.path, last->value.dump());
-    }
-  }
-}
-
-// Throws Error if a file that the config names is missing. Its content is checked by each run.
-void check_files(const TrainConfig& config) {
-  for (const Corpus& corpus : config.data.train)
-    for (const std::string& files : corpus.files) expand_glob(files);
-  for (const std::string& files : config.data.validation) expand_glob(files);
-  const size_t colon = config.tokenizer.find(':');  // `bytes` has no file
-  std::string init = config.init;                   // RUN@best and RUN@400 name a checkpoint of a run
-  std::error_code unreadable;
-  if (!fs::exists(init, unreadable)) init = init.substr(0, init.rfind('@'));
-  for (const std::string& file :
-       {colon == std::string::npos ? "" : config.tokenizer.substr(colon + 1), config.data.hellaswag, init})
-    if (!file.empty()) expand_glob(file);
-}
-
-// Throws Error for mistakes that can be found before a run starts.
-void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::string, std::string>& taken) {
-  check_labels(sweep, sweep.cells[i]);
-  const SweepRun plain = make_run(sweep, i, {}, {});
-  const TrainConfig config = config_of(sweep, plain);
-  if (sweep.tuning) check_grid(sweep, i, config);
-  // Cells whose own values differ may have the same name but no common run until a grid has grown. So the names of the
-  // cells are compared, not those of their first runs.
-  const std::string shown = fmt::format("{}", fmt::join(sweep.cells[i].labels, ", "));
-  if (const auto [at, fresh] = taken.emplace(plain.name, shown); !fresh)
-    fail("{}: axes: found two runs with the folder {}{}: ({}) and ({})", sweep.file, (sweep.dir / plain.name).string(),
-         sweep.tuning || sweep.seeds.size() > 1 ? "_..." : "", at->second, shown);
-  if (config.run.patience)
-    fail("run.patience: found {}, expected 0: a sweep compares losses at the last step", config.run.patience);
-  check_metric(sweep.metric, config.data, sweep.file + ": metric");
-  if (needs_data) check_files(config);
-}
-
-void check_cells(SweepConfig& sweep, bool needs_data) {
-  std::map<std::string, std::string> taken;  // maps the name of a cell's runs to the labels of the cell
-  for (size_t i = 0; i < sweep.cells.size(); ++i)
-    in_cell(sweep, sweep.cells[i], [&] { check_cell(sweep, i, needs_data, taken); });
-}
-
 }  // namespace
 
 std::string replaced(std::string text, std::string_view mark, std::string_view by) {
@@ -328,40 +205,16 @@ size_t first_chosen(const SweepConfig& sweep) {
   return static_cast<size_t>(first - sweep.cells.begin());
 }
 
-SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> tuned, std::optional<int64_t> seed) {
-  SweepRun run{cell, {}, seed, ""};
-  std::vector<std::string> parts;
-  for (size_t axis = 0; axis < sweep.axes.size(); ++axis) {
-    // A label that is a number does not say what it means, so the name of the axis precedes the label.
-    const std::string& label = sweep.cells[cell].labels[axis];
-    const bool bare = label.find_first_not_of("0123456789.eE+-") == std::string::npos;
-    parts.push_back(slug((bare ? last_part(sweep.axes[axis].name) : "") + label));
-  }
-  if (tuned) {
-    run.tuned = rounded(*tuned);
-    parts.push_back(fmt::format("{}{:.6g}", last_part(sweep.tuning->paths[0]), *run.tuned));
-  }
-  if (seed && sweep.seeds.size() > 1) parts.push_back(fmt::format("seed{}", *seed));
-  run.name = parts.empty() ? "run" : fmt::format("{}", fmt::join(parts, "_"));
-  return run;
-}
-
-TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run) {
-  const Cell& cell = sweep.cells[run.cell];
-  std::vector<Edit> edits = cell.settings;
-  if (run.tuned)
-    for (const std::string& path : sweep.tuning->paths) edits.push_back({path, tuned_json(*run.tuned), sweep.tune_at});
-  if (run.seed) edits.push_back({"run.seed", *run.seed, sweep.seeds_at});
-  edits.push_back({"run.dir", (sweep.dir / run.name).string(), sweep.dir_at});
-  return in_cell(sweep, cell, [&] { return load_config(cell.config, edits); });
-}
-
 SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, bool needs_data) {
   auto source = std::make_shared<JsonSource>(JsonSource{path, read_file(path)});
   Json json = parse_json(*source);
+  JsonObject(source, json);  // throws Error if the file holds no object
   for (const Edit& edit : edits) {
-    const std::string common = "set.";  // set.PATH=VALUE changes the configs of all runs; PATH may contain more dots
-    if (edit.path.starts_with(common))
+    // set.PATH=VALUE changes the configs of all runs. PATH may contain more dots, so it is one key of "set". If "set"
+    // is no object, apply_edit() says so.
+    const std::string common = "set.";
+    const bool fits = !json.contains("set") || json["set"].is_object();
+    if (edit.path.starts_with(common) && fits)
       json["set"][edit.path.substr(common.size())] = edit.value;
     else
       apply_edit(json, edit);

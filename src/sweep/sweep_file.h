@@ -66,13 +66,6 @@ struct SweepConfig {
   std::vector<Cell> cells;       // in the order of the axes; the last axis varies fastest
 };
 
-struct SweepRun {
-  size_t cell = 0;
-  std::optional<double> tuned;
-  std::optional<int64_t> seed;
-  std::string name;  // name of the run's folder in SweepConfig::dir
-};
-
 // Reads a sweep file and applies the edits of --set. Throws Error for an invalid sweep. With `needs_data`, also throws
 // Error if data, a tokenizer's file or initial weights are missing. Listing the runs, or writing a Slurm script, does
 // not need these files.
@@ -85,11 +78,5 @@ std::string replaced(std::string text, std::string_view mark, std::string_view b
 void choose_cells(SweepConfig& sweep, const std::vector<std::string>& labels);
 // The index of the first chosen cell. At least one cell must be chosen.
 size_t first_chosen(const SweepConfig& sweep);
-
-SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> tuned, std::optional<int64_t> seed);
-
-// The config of a run, checked as by `rowan train`. The message of an Error names the sweep file, and either the place
-// in this file or the labels of the run.
-TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run);
 
 }  // namespace rowan

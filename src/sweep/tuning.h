@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "sweep/sweep_file.h"
+#include "sweep/sweep_run.h"
 
 namespace rowan {
 

@@ -58,6 +58,42 @@ TEST(Results, NoTokensAreReadBeforeTheFirstStep) {
   EXPECT_EQ(run_with("{\"step\": 0, \"val_loss\": 5.5}\n").validation.at("val_loss")[0].tokens, 0);
 }
 
+// The list of targets in a sweep.json, which a hand or another version may have written.
+TEST(Results, TargetsOfASweepAreChecked) {
+  TemporaryFolder folder;
+  const Json good = {{"config", "a.json"},   {"set", Json::object()},
+                     {"metric", "val_loss"}, {"unit", "nats"},
+                     {"value", 3.5},         {"step", 10},
+                     {"seeds", 1},           {"batches", 0},
+                     {"source", "Table 1"},  {"confidence", "printed"}};
+  const auto error = [&](const Json& targets) {
+    folder.write("sweep.json", Json{{"axes", Json::array()},
+                                    {"tuned", ""},
+                                    {"metric", "val_loss"},
+                                    {"against", ""},
+                                    {"targets", targets},
+                                    {"runs", Json::array()}}
+                                   .dump());
+    try {
+      EXPECT_EQ(read_sweep(folder / "").targets, targets);
+      return std::string();
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_EQ(error(Json::array()), "");
+  EXPECT_EQ(error(Json::array({good})), "");
+  EXPECT_NE(error({{"x", 1}}).find("sweep.json:1: targets: found an object"), std::string::npos);
+  EXPECT_NE(error(Json::array({1})).find("targets.0: found an integer, expected an object"), std::string::npos);
+  for (const auto& [key, value] : good.items()) {
+    Json lacks = good, wrong = good;
+    lacks.erase(key);
+    wrong[key] = nullptr;
+    EXPECT_NE(error(Json::array({lacks})).find("targets.0." + key + ": is missing"), std::string::npos) << key;
+    EXPECT_NE(error(Json::array({wrong})).find("targets.0." + key), std::string::npos) << key;
+  }
+}
+
 TEST(Results, ARunIsReadOnce) {
   TemporaryFolder folder;
   for (const char* name : {"a", "b"}) {

@@ -276,6 +276,19 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
 }
 
+TEST_F(SweepFile, AFileWithoutPlaceForAnEditIsOneLine) {
+  const auto with_edit = [&](const std::string& text) {
+    const std::string file = folder_.write("sweep.json", text);
+    return error_of([&] { load_sweep(file, {"set.run.steps=3"}); });
+  };
+  for (const char* set : {R"("x")", "[]", "3"}) {
+    json_["set"] = Json::parse(set);
+    EXPECT_EQ(with_edit(json_.dump()), "--set set.run.steps: found a value at 'set', expected an object") << set;
+  }
+  EXPECT_NE(with_edit("[]").find("sweep.json: top level: found a list, expected an object"), std::string::npos);
+  EXPECT_NE(with_edit("3").find("sweep.json: top level: found an integer, expected an object"), std::string::npos);
+}
+
 TEST_F(SweepFile, AMistakeInAConfigIsSaidWithItsPlaceInTheSweep) {
   const Json good = json_;
   const std::string file = folder_ / "sweep.json";

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "paths.h"
-#include "sweep/sweep_file.h"
+#include "sweep/sweep_run.h"
 #include "temporary_folder.h"
 #include "train/config.h"
 #include "train/data_need.h"

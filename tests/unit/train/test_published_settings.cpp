@@ -15,7 +15,7 @@
 #include "optim/recipes.h"
 #include "paths.h"
 #include "report/targets.h"
-#include "sweep/sweep_file.h"
+#include "sweep/sweep_run.h"
 #include "train/config.h"
 
 namespace rowan {

@@ -1,0 +1,105 @@
+#include "sweep/sweep_checks.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json_path.h"
+#include "report/targets.h"
+#include "sweep/sweep_run.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+double own_value(const TrainConfig& config, const std::string& path) {
+  const Json* place = value_at(config.resolved, path);
+  const bool is_number = place && place->is_number();
+  if (!is_number && path != "optimizer.lr")
+    fail("tune.factors: found no number at {} in the config; set it there, or use tune.values", path);
+  const double value = is_number ? place->get<double>() : config.optimizer.rates().main;  // the main recipe's rate
+  if (!(value > 0))
+    fail("tune.factors: found {} {} in the config, expected a value greater than 0; set it there, or use tune.values",
+         path, value);
+  return value;
+}
+
+// Throws Error if a config refuses a value of the first grid, or if two values are the same when rounded. Sets
+// Cell::own if tune.factors is given.
+void check_grid(SweepConfig& sweep, size_t i, const TrainConfig& config) {
+  const Tuning& tuning = *sweep.tuning;
+  if (tuning.factors) sweep.cells[i].own = own_value(config, tuning.paths[0]);
+  std::optional<double> before;
+  for (double value : tuning.values) {
+    const SweepRun run = make_run(sweep, i, tuning.factors ? value * sweep.cells[i].own : value, {});
+    config_of(sweep, run);
+    if (run.tuned == before)
+      fail("tune.factors: found {} {} twice, rounded to 6 digits; expected factors that differ more", tuning.paths[0],
+           *run.tuned);
+    before = run.tuned;
+  }
+}
+
+// Throws Error if `tune` or another axis overwrites a setting of this cell's labels: the label would name a value that
+// no run uses. Factors of a setting are not an overwriting, unless the setting itself is the label.
+void check_labels(const SweepConfig& sweep, const Cell& cell) {
+  for (size_t i = 0; i < sweep.axes.size(); ++i) {
+    const Axis& axis = sweep.axes[i];
+    const auto value = std::find_if(axis.values.begin(), axis.values.end(),
+                                    [&](const AxisValue& known) { return known.label == cell.labels[i]; });
+    for (const Edit& setting : value->settings) {
+      if (sweep.tuning && std::count(sweep.tuning->paths.begin(), sweep.tuning->paths.end(), setting.path) > 0 &&
+          (!sweep.tuning->factors || setting.path == axis.name))
+        fail("{}: found {}, which tune.path sets, too; remove one of them", setting.origin, setting.path);
+      const auto last = std::find_if(cell.settings.rbegin(), cell.settings.rend(),
+                                     [&](const Edit& edit) { return edit.path == setting.path; });
+      if (last->value != setting.value)
+        fail("{}: found {}, but {} sets {} to {}; remove one of them", setting.origin, setting.value.dump(),
+             last->origin, setting.path, last->value.dump());
+    }
+  }
+}
+
+// Throws Error if a file that the config names is missing. Its content is checked by each run.
+void check_files(const TrainConfig& config) {
+  for (const Corpus& corpus : config.data.train)
+    for (const std::string& files : corpus.files) expand_glob(files);
+  for (const std::string& files : config.data.validation) expand_glob(files);
+  const size_t colon = config.tokenizer.find(':');  // `bytes` has no file
+  std::string init = config.init;                   // RUN@best and RUN@400 name a checkpoint of a run
+  std::error_code unreadable;
+  if (!fs::exists(init, unreadable)) init = init.substr(0, init.rfind('@'));
+  for (const std::string& file :
+       {colon == std::string::npos ? "" : config.tokenizer.substr(colon + 1), config.data.hellaswag, init})
+    if (!file.empty()) expand_glob(file);
+}
+
+// Throws Error for mistakes that can be found before a run starts.
+void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::string, std::string>& taken) {
+  check_labels(sweep, sweep.cells[i]);
+  const SweepRun plain = make_run(sweep, i, {}, {});
+  const TrainConfig config = config_of(sweep, plain);
+  if (sweep.tuning) check_grid(sweep, i, config);
+  // Cells whose own values differ may have the same name but no common run until a grid has grown. So the names of the
+  // cells are compared, not those of their first runs.
+  const std::string shown = fmt::format("{}", fmt::join(sweep.cells[i].labels, ", "));
+  if (const auto [at, fresh] = taken.emplace(plain.name, shown); !fresh)
+    fail("{}: axes: found two runs with the folder {}{}: ({}) and ({})", sweep.file, (sweep.dir / plain.name).string(),
+         sweep.tuning || sweep.seeds.size() > 1 ? "_..." : "", at->second, shown);
+  if (config.run.patience)
+    fail("run.patience: found {}, expected 0: a sweep compares losses at the last step", config.run.patience);
+  check_metric(sweep.metric, config.data, sweep.file + ": metric");
+  if (needs_data) check_files(config);
+}
+
+}  // namespace
+
+void check_cells(SweepConfig& sweep, bool needs_data) {
+  std::map<std::string, std::string> taken;  // maps the name of a cell's runs to the labels of the cell
+  for (size_t i = 0; i < sweep.cells.size(); ++i)
+    in_cell(sweep, sweep.cells[i], [&] { check_cell(sweep, i, needs_data, taken); });
+}
+
+}  // namespace rowan

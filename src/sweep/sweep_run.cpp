@@ -1,0 +1,65 @@
+#include "sweep/sweep_run.h"
+
+#include <cctype>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "base/files.h"
+#include "base/json_path.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Turns a label into part of a folder name.
+std::string slug(std::string text) {
+  for (char& c : text)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && !std::strchr(".+-=", c)) c = '-';
+  return text;
+}
+
+std::string last_part(const std::string& path) { return path.substr(path.rfind('.') + 1); }
+
+// A tuned value as the config's key takes it. Keys of integers do not take 5.0.
+Json tuned_json(double value) {
+  constexpr double most = int64_t{1} << 53;  // a double holds all integers up to this one
+  return value == std::floor(value) && value < most ? Json(static_cast<int64_t>(value)) : Json(value);
+}
+
+}  // namespace
+
+double rounded_value(double value) { return std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr); }
+
+SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> tuned, std::optional<int64_t> seed) {
+  SweepRun run{cell, {}, seed, ""};
+  std::vector<std::string> parts;
+  for (size_t axis = 0; axis < sweep.axes.size(); ++axis) {
+    // A label that is a number does not say what it means, so the name of the axis precedes the label.
+    const std::string& label = sweep.cells[cell].labels[axis];
+    const bool bare = label.find_first_not_of("0123456789.eE+-") == std::string::npos;
+    parts.push_back(slug((bare ? last_part(sweep.axes[axis].name) : "") + label));
+  }
+  if (tuned) {
+    run.tuned = rounded_value(*tuned);
+    parts.push_back(fmt::format("{}{:.6g}", last_part(sweep.tuning->paths[0]), *run.tuned));
+  }
+  if (seed && sweep.seeds.size() > 1) parts.push_back(fmt::format("seed{}", *seed));
+  run.name = parts.empty() ? "run" : fmt::format("{}", fmt::join(parts, "_"));
+  return run;
+}
+
+TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run) {
+  const Cell& cell = sweep.cells[run.cell];
+  std::vector<Edit> edits = cell.settings;
+  if (run.tuned)
+    for (const std::string& path : sweep.tuning->paths) edits.push_back({path, tuned_json(*run.tuned), sweep.tune_at});
+  if (run.seed) edits.push_back({"run.seed", *run.seed, sweep.seeds_at});
+  edits.push_back({"run.dir", (sweep.dir / run.name).string(), sweep.dir_at});
+  return in_cell(sweep, cell, [&] { return load_config(cell.config, edits); });
+}
+
+}  // namespace rowan
