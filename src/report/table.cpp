@@ -9,7 +9,19 @@
 namespace rowan {
 namespace {
 
-std::string lines(const Table& table, bool markdown) {
+// A cell's text in one line. A label of a sweep may contain newlines, and in Markdown a | would end its cell.
+std::string cell_text(std::string text, bool markdown) {
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < ' '; }, ' ');
+  for (size_t at = 0; markdown && (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
+  return text;
+}
+
+std::string lines(Table table, bool markdown) {
+  for (Table::Column& column : table.columns) column.title = cell_text(column.title, markdown);
+  for (auto& row : table.rows)
+    for (TableCell& cell : row) cell.text = cell_text(cell.text, markdown);
+  for (std::string& note : table.notes) note = cell_text(note, false);
   std::vector<size_t> widths;
   for (const Table::Column& column : table.columns) widths.push_back(columns_of(column.title));
   for (const auto& row : table.rows)
@@ -72,7 +84,8 @@ std::string tall(const Table& table, size_t columns) {
     for (size_t c = 0; c < row.size(); ++c)
       if (!row[c].text.empty())
         out += wrapped(fmt::format("{}{}  {}", table.columns[c].title,
-                                   std::string(width - columns_of(table.columns[c].title), ' '), row[c].text),
+                                   std::string(width - columns_of(table.columns[c].title), ' '),
+                                   cell_text(row[c].text, false)),
                        columns, width + 2) +
                "\n";
     out += "\n";

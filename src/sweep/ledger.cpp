@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/json_path.h"
 #include "report/results.h"
+#include "sweep/sweep_folder.h"
 
 namespace rowan {
 namespace {
@@ -56,7 +57,7 @@ void Ledger::diverged(const SweepRun& run, const std::string& message) {
 }
 
 void Ledger::prepare() const {
-  for (const char* part : {"diverged", "configs", "logs", "failed"}) make_directories(sweep_.dir / part);
+  for (const std::string_view part : sweep_folders) make_directories(sweep_.dir / part);
 }
 
 void Ledger::write_config(const SweepRun& run) const {

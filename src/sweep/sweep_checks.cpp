@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/json_path.h"
 #include "report/targets.h"
+#include "sweep/sweep_folder.h"
 #include "sweep/sweep_run.h"
 
 namespace rowan {
@@ -88,6 +89,10 @@ void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::str
   if (const auto [at, fresh] = taken.emplace(plain.name, shown); !fresh)
     fail("{}: axes: found two runs with the folder {}{}: ({}) and ({})", sweep.file, (sweep.dir / plain.name).string(),
          sweep.tuning || sweep.seeds.size() > 1 ? "_..." : "", at->second, shown);
+  const bool alone = !sweep.tuning && sweep.seeds.size() < 2;  // else a value or a seed is added to the name
+  if (alone && is_taken_by_sweep(plain.name))
+    fail("{}: axes: found a run with the folder {}, which the sweep uses itself; choose a label other than '{}'",
+         sweep.file, (sweep.dir / plain.name).string(), shown);
   if (config.run.patience)
     fail("run.patience: found {}, expected 0: a sweep compares losses at the last step", config.run.patience);
   check_metric(sweep.metric, config.data, sweep.file + ": metric");

@@ -15,10 +15,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Turns a label into part of a folder name.
+// Turns a label into part of a folder name. Letters beyond ASCII are kept, because labels that differ in them would
+// otherwise have one name.
 std::string slug(std::string text) {
-  for (char& c : text)
-    if (!std::isalnum(static_cast<unsigned char>(c)) && !std::strchr(".+-=", c)) c = '-';
+  for (char& c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x80 && !std::isalnum(byte) && !std::strchr(".+-=", c)) c = '-';
+  }
   return text;
 }
 

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "command.h"
 #include "small_run.h"
+#include "sweep/sweep_folder.h"
 
 namespace rowan {
 namespace {
@@ -126,6 +127,10 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
     EXPECT_EQ(row["seeds"], 2);
     EXPECT_GT(row["deviation"], 0);
   }
+  for (const auto& entry : fs::directory_iterator(dir_ / "made"))
+    if (const std::string name = entry.path().filename(); !name.ends_with("_seed1") && !name.ends_with("_seed2")) {
+      EXPECT_TRUE(is_taken_by_sweep(name)) << name;
+    }
   // A second command on the same folder runs nothing again.
   const fs::path left = dir_ / "made/adamw_lr0.01_seed1/lock";
   write_file_atomically(left, "");

@@ -178,6 +178,17 @@ TEST(Judge, TablesInEveryForm) {
             Json::parse(R"({"rows": [{"a": "x,\"y\"", "b": 1.5}, {"a": null, "b": 2}], "notes": ["said"]})"));
 }
 
+// As labels of a sweep may be.
+TEST(Judge, CellsStayCells) {
+  Table table;
+  table.columns = {{"a|b", "a"}, {"c", "c"}};
+  table.add_row() = {{"x|y\nz", "x|y\nz"}, {"é", "é"}};
+  table.notes = {"of a|b\nc"};
+  EXPECT_EQ(render(table, TableFormat::markdown), "| a\\|b   | c |\n|--------|---|\n| x\\|y z | é |\n\n- of a|b c\n");
+  EXPECT_EQ(render(table, TableFormat::text), "a|b    c\nx|y z  é\n\nof a|b c\n");
+  EXPECT_EQ(render(table, TableFormat::csv), "a,c\n\"x|y\nz\",é\n");
+}
+
 // A run of 0 steps has no time, and its number of tokens may be unknown.
 TEST(Judge, AMissingNumberIsEmpty) {
   ResultSet set;

@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "small_run.h"
+#include "sweep/sweep_folder.h"
 #include "sweep/tuning.h"
 #include "temporary_folder.h"
 #include "unit/data/token_files.h"
@@ -217,6 +218,28 @@ TEST_F(SweepFile, RunsHaveDifferentNames) {
   json_["tune"] = {{"path", "optimizer.lr"}, {"values", {1e-310}}};  // not a normal number
   json_["axes"].erase("size");
   EXPECT_EQ(error(), "");
+}
+
+TEST_F(SweepFile, NoRunHasANameOfTheSweepsOwnFiles) {
+  const auto with_label = [&](const std::string& label) {
+    json_["axes"] = {{"kind", {{label, Json::object()}}}};
+    return error();
+  };
+  for (const char* label : {"logs", "diverged", "table.md", "lock", "sweep.json"})
+    EXPECT_EQ(with_label(label), fmt::format("{}: axes: found a run with the folder {}, which the sweep uses itself; "
+                                             "choose a label other than '{}'",
+                                             folder_ / "sweep.json", folder_ / "out/" + label, label));
+  for (const char* name : {"", ".", ".."}) EXPECT_TRUE(is_taken_by_sweep(name)) << name;
+  EXPECT_EQ(with_label("log"), "");
+  json_["seeds"] = {1, 2};
+  EXPECT_EQ(with_label("logs"), "") << "logs_seed1 and logs_seed2";
+}
+
+TEST_F(SweepFile, NamesKeepLettersBeyondAscii) {
+  json_["axes"] = {{"kind", {{"é日", Json::object()}, {"ü月", Json::object()}}}};
+  const SweepConfig sweep = load();
+  EXPECT_EQ(make_run(sweep, 0, {}, {}).name, "é日");
+  EXPECT_EQ(make_run(sweep, 1, {}, {}).name, "ü月");
 }
 
 TEST_F(SweepFile, APartOfASectionIsSetAfterTheSection) {
