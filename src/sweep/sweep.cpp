@@ -10,16 +10,19 @@
 #include <map>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "base/console.h"
 #include "base/error.h"
 #include "base/file_kind.h"
 #include "base/files.h"
 #include "base/folder_lock.h"
+#include "run/checkpoint.h"
 #include "sweep/ledger.h"
 #include "sweep/processes.h"
 #include "sweep/view.h"
 #include "train/divergence.h"
+#include "train/loop.h"
 #include "train/signals.h"
 
 namespace rowan {
@@ -56,7 +59,7 @@ bool has_diverged(const std::string& words) {
 bool was_stopped(int code) {
   for (int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1})
     if (code == 128 + signal) return true;
-  return code == 0 || code == 124;
+  return code == 0 || code == out_of_time;
 }
 
 bool on_gpu(const SweepConfig& sweep) {
@@ -188,15 +191,24 @@ class Sweeper {
   }
 
   // An interrupted run stays open and is started again. If it is interrupted too often, it counts as failed.
-  // Interruptions after a signal to the sweep are not counted. After such a signal every unfinished run counts as
-  // interrupted, because a launcher that was asked to end may exit with any code.
+  // Interruptions after a signal to the sweep are not counted, nor are ends of run.max_seconds that made progress.
+  // After such a signal every unfinished run counts as interrupted, because a launcher that was asked to end may exit
+  // with any code.
   void interrupted(const SweepRun& run, const ProcessPool::Ended& ended) {
     const std::string how = ended.signal ? fmt::format("ended by signal {}", ended.signal) : "stopped";
-    if (StopSignals::received() || ++interruptions_[run.name] < most_interruptions) {
+    const bool slice = ended.code == out_of_time && advances(run.name);
+    if (StopSignals::received() || slice || ++interruptions_[run.name] < most_interruptions) {
       view_.ends(run.name, how);
       return;
     }
     fails(run, fmt::format("{} for the {}th time", how, most_interruptions));
+  }
+
+  // Whether the run has a newer checkpoint than when this was last asked.
+  bool advances(const std::string& name) {
+    const std::vector<fs::path> checkpoints = list_checkpoints(sweep_.dir / name / "checkpoints");
+    const int64_t newest = checkpoints.empty() ? 0 : step_of(checkpoints[0]);
+    return newest > std::exchange(reached_[name], newest);
   }
 
   void fails(const SweepRun& run, const std::string& why) {
@@ -220,7 +232,7 @@ class Sweeper {
   SweepView view_;
   std::vector<SweepRun> open_;
   std::map<std::string, SweepRun> running_;
-  std::map<std::string, int64_t> tries_, interruptions_;
+  std::map<std::string, int64_t> tries_, interruptions_, reached_;
   size_t done_ = 0, known_ = 0;
   SweepEnd end_;
 };

@@ -123,6 +123,31 @@ TEST_F(SweepStops, ALauncherThatFailsAfterAStopLeavesItsRunOpen) {
   EXPECT_TRUE(fs::is_empty(made("failed"))) << log();
 }
 
+// The script in place of a launcher exits 12 times as a run does that run.max_seconds ends, with a newer checkpoint
+// each time.
+TEST_F(SweepStops, SlicesThatMakeProgressAreNoFailures) {
+  const std::string starts = (dir_ / "starts").string(), run = made("run").string();
+  const std::string slices = "echo >>" + starts + "\ncount=$(wc -l <" + starts +
+                             ")\n"
+                             "if [ $count -le 12 ]; then\n"
+                             "  mkdir -p " +
+                             run + "/checkpoints/step_$(printf %08d $count)\n" +
+                             "  exit 124\n"
+                             "fi\n"
+                             "rm -r " +
+                             run + "\nexec \"$@\"\n";
+  const std::string few = "--set set.run.steps=4";
+  const Outcome sliced = rowan(sweep(1, few, script(slices)));
+  EXPECT_EQ(sliced.code, 0) << sliced.err;
+  EXPECT_EQ(read_file(starts).size(), 13u);
+  EXPECT_EQ(newest_step(made("run")), 4);
+  // Without a newer checkpoint, it is a run that never ends.
+  fs::remove_all(dir_ / "made");
+  const Outcome stuck = rowan(sweep(1, few, script("exit 124\n")));
+  EXPECT_EQ(stuck.code, 2) << stuck.err;
+  EXPECT_NE(stuck.err.find("stopped for the 10th time"), std::string::npos) << stuck.err;
+}
+
 TEST_F(SweepStops, AnErrorOfTheSweepLetsItsRunsSave) {
   const pid_t process = start(sweep(2));
   until(process, [&] {
