@@ -124,6 +124,10 @@ std::vector<std::string> notes_on(const ResultSet& set) {
   if (!differences.empty())
     notes.push_back(fmt::format("the losses are not of the same text and context: the runs differ in {}",
                                 fmt::join(differences, " and ")));
+  // precision "auto" depends on the machine, so the runs of one config may differ.
+  const bool named = std::find(set.axes.begin(), set.axes.end(), "precision") != set.axes.end();
+  if (const std::string text = difference_in(set, {"precision", nullptr}); !named && !text.empty())
+    notes.push_back("the runs differ in " + text);
   return notes;
 }
 

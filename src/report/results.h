@@ -52,8 +52,8 @@ struct ResultSet {
 Rates rates_of(const ResultRun& run);
 
 // Notes for a reader of the results: which runs were continued under another config or ended by run.patience, whether
-// the runs have different tokenizers, and whether they were evaluated differently. Losses per token of different
-// tokenizers cannot be compared, nor can losses on different text, or with other lengths of context.
+// the runs have different tokenizers or precisions, and whether they were evaluated differently. Losses per token of
+// different tokenizers cannot be compared, nor can losses on different text, or with other lengths of context.
 std::vector<std::string> notes_on(const ResultSet& set);
 
 // Reads a run's folder as written by `rowan train`. Throws Error for a folder without a run.

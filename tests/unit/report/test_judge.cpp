@@ -224,6 +224,16 @@ TEST(Judge, LossesOfDifferentTokenizersAreNotCompared) {
   EXPECT_NE(render(judge(set), TableFormat::text).find("different tokenizers"), std::string::npos);
 }
 
+TEST(Judge, DifferentPrecisionsAreSaid) {
+  ResultSet set = two_optimizers();
+  for (ResultRun& run : set.runs) run.config["precision"] = "bf16";
+  EXPECT_TRUE(notes_on(set).empty());
+  set.runs[1].config["precision"] = "fp32";
+  EXPECT_EQ(notes_on(set), std::vector<std::string>{"the runs differ in precision (bf16, fp32)"});
+  set.axes[0] = "precision";
+  EXPECT_TRUE(notes_on(set).empty()) << "the table has a column of it";
+}
+
 TEST(Judge, LossesOnDifferentTextAreNotCompared) {
   const Json config = {{"data", {{"validation", "a.bin"}}}, {"batch", {{"sequence_length", 16}}}};
   auto notes = [&](const std::function<void(ResultRun&)>& change) {
