@@ -1,8 +1,11 @@
 #include "train/start.h"
 
+#include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <set>
 
 #include "base/error.h"
 #include "base/file_kind.h"
@@ -44,6 +47,11 @@ void check_is_apart(const fs::path& dir) {
 bool has_content(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error) && !fs::is_empty(path, error);
+}
+
+bool share_file_system(const fs::path& a, const fs::path& b) {
+  struct stat of_a, of_b;
+  return ::stat(a.c_str(), &of_a) == 0 && ::stat(b.c_str(), &of_b) == 0 && of_a.st_dev == of_b.st_dev;
 }
 
 std::vector<std::string> command_line() {
@@ -186,15 +194,24 @@ void RunStart::set_aside() {
     if (has_content(dir_ / "tensorboard")) moved.push_back(dir_ / "tensorboard");
   }
   if (moved.empty() && copied.empty()) return;
-  fs::path aside;
-  for (int number = 1; fs::exists(aside = dir_ / fmt::format("earlier-{}", number));) ++number;
-  make_directories(aside);
-  for (const fs::path& path : copied) write_file_atomically(aside / path.filename(), read_file(path));
-  for (const fs::path& path : moved) rename_durably(path, aside / path.filename());
+  // If checkpoints/ leads to another file system, a checkpoint can be renamed only within it.
+  const fs::path checkpoints = dir_ / "checkpoints",
+                 place = back_to_ && !share_file_system(dir_, checkpoints) ? checkpoints : dir_;
+  int number = 1;
+  auto earlier = [&](const fs::path& folder) { return folder / fmt::format("earlier-{}", number); };
+  while (fs::exists(earlier(dir_)) || fs::exists(earlier(place))) ++number;
+  std::set<std::string> places;
+  auto put = [&](const fs::path& folder, const fs::path& path) {
+    make_directories(folder);
+    places.insert(folder.string());
+    return folder / path.filename();
+  };
+  for (const fs::path& path : moved) rename_durably(path, put(earlier(place), path));
+  for (const fs::path& path : copied) write_file_atomically(put(earlier(dir_), path), read_file(path));
   note_(fmt::format("{}; the earlier files are now in {}",
                     back_to_ ? fmt::format("goes back to step {}", *back_to_)
                              : std::string("found no checkpoint: starting from step 0"),
-                    aside.string()));
+                    fmt::join(places, " and ")));
 }
 
 void RunStart::begin(Json facts) {

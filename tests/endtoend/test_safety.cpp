@@ -2,6 +2,7 @@
 // tests which checkpoints a run keeps, when a run ends, how starts are recorded, and schedules that are shortened. A
 // long run must not need more and more memory or files.
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <set>
@@ -9,6 +10,7 @@
 
 #include "paths.h"
 #include "run/checkpoint.h"
+#include "temporary_folder.h"
 #include "train_command.h"
 
 namespace rowan {
@@ -229,6 +231,26 @@ TEST_F(Safety, GoingBackSetsAsideWhatCameAfter) {
   ASSERT_EQ(without.code, 0) << without.err;
   EXPECT_NE(without.err.find("resumed from " + (run("run") / "checkpoints/step_00000004").string()), std::string::npos)
       << without.err;
+}
+
+TEST_F(Safety, GoingBackWorksAcrossFileSystems) {
+  if (!fs::is_directory("/dev/shm")) GTEST_SKIP() << "this machine has no second file system";
+  const TemporaryFolder other("/dev/shm");
+  struct stat here, there;
+  ASSERT_EQ(::stat(dir_.c_str(), &here), 0);
+  ASSERT_EQ(::stat((other / "").c_str(), &there), 0);
+  if (here.st_dev == there.st_dev) GTEST_SKIP() << "the folder of this test is on the same file system";
+  ASSERT_EQ(rowan(train()).code, 0);
+  const fs::path moved = other / "checkpoints";
+  fs::copy(run("run") / "checkpoints", moved, fs::copy_options::recursive);
+  fs::remove_all(run("run") / "checkpoints");
+  fs::create_directory_symlink(moved, run("run") / "checkpoints");
+  const Outcome back = rowan(train("--from 4 --set optimizer.lr=0.005"));
+  ASSERT_EQ(back.code, 0) << back.err;
+  EXPECT_TRUE(fs::exists(moved / "earlier-1/step_00000012"));
+  EXPECT_TRUE(fs::exists(moved / "step_00000012")) << "of the new course";
+  EXPECT_TRUE(fs::exists(run("run") / "earlier-1/metrics.jsonl"));
+  EXPECT_FALSE(fs::exists(run("run") / "earlier-2"));
 }
 
 TEST_F(Safety, EveryStartIsRecorded) {
