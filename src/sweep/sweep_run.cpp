@@ -33,6 +33,16 @@ Json tuned_json(double value) {
   return value == std::floor(value) && value < most ? Json(static_cast<int64_t>(value)) : Json(value);
 }
 
+// Whether this is the folder of a run of this seed.
+bool has_seed(const fs::path& folder, int64_t seed) {
+  std::error_code unreadable;
+  const fs::path file = folder / "config.json";
+  if (!fs::is_regular_file(file, unreadable)) return false;
+  const Json config = try_parse_json(read_file(file));
+  const Json* stored = value_at(config, "run.seed");
+  return stored && *stored == seed;
+}
+
 }  // namespace
 
 double rounded_value(double value) { return std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr); }
@@ -50,8 +60,12 @@ SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> t
     run.tuned = rounded_value(*tuned);
     parts.push_back(fmt::format("{}{:.6g}", last_part(sweep.tuning->paths[0]), *run.tuned));
   }
-  if (seed && sweep.seeds.size() > 1) parts.push_back(fmt::format("seed{}", *seed));
   run.name = parts.empty() ? "run" : fmt::format("{}", fmt::join(parts, "_"));
+  if (seed && sweep.seeds.size() > 1) {
+    parts.push_back(fmt::format("seed{}", *seed));
+    const std::string with_seed = fmt::format("{}", fmt::join(parts, "_"));
+    if (fs::exists(sweep.dir / with_seed) || !has_seed(sweep.dir / run.name, *seed)) run.name = with_seed;
+  }
   return run;
 }
 

@@ -99,9 +99,10 @@ TEST_F(Continuing, WhatHasToStayIsRefusedWithAndWithoutResume) {
       expect_mistake(train(std::string(how) + "--set " + change),
                      fmt::format("holds a run with another config ({}), and this has to stay", said));
   const std::string advice = "--resume to continue the run with the new config";
-  expect_mistake(train("--set optimizer.lr=1"), advice + ", or --from STEP");
-  expect_mistake(train("--set optimizer.name=adamw"), advice + " if its optimizer has the same state, or --from STEP");
-  expect_mistake(train("--set data.train=" + (dir_ / "validation.bin").string()),
+  expect_mistake(train("--steps 16 --set optimizer.lr=1"), advice + ", or --from STEP");
+  expect_mistake(train("--steps 16 --set optimizer.name=adamw"),
+                 advice + " if its optimizer has the same state, or --from STEP");
+  expect_mistake(train("--steps 16 --set data.train=" + (dir_ / "validation.bin").string()),
                  advice + " if its shards are the same, or --from STEP");
   EXPECT_EQ(read_file(run("run") / "config.json"), config);
   const Outcome dropout = rowan(train("--resume --steps 16 --set model.attention_dropout=0.1"));

@@ -201,6 +201,16 @@ TEST_F(Sweep, OnlyLeavesTheOthersInTheTables) {
   EXPECT_NE(rows[0]["difference"].is_number(), rows[1]["difference"].is_number()) << "one row is the reference";
 }
 
+TEST_F(Sweep, AddedSeedsRepeatNoRun) {
+  ASSERT_EQ(rowan(into("made") + "--set seeds=[1]").code, 0);
+  const Outcome more = rowan(into("made"));
+  ASSERT_EQ(more.code, 0) << more.err;
+  EXPECT_EQ(more.err.find("seed1 begins"), std::string::npos) << more.err;
+  EXPECT_NE(more.err.find("seed2 begins"), std::string::npos) << more.err;
+  ASSERT_EQ(rowan(into("whole")).code, 0);
+  EXPECT_EQ(table("made"), table("whole"));
+}
+
 TEST_F(Sweep, AValueThatItsKeyRefusesEndsTheGrid) {
   const std::string ratio =
       R"(--set 'tune={"path": "schedule.min_lr_ratio", "values": [0.9], "extend": 2, "farthest": 4}' )"

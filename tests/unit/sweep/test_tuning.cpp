@@ -220,6 +220,22 @@ TEST_F(SweepFile, RunsHaveDifferentNames) {
   EXPECT_EQ(error(), "");
 }
 
+TEST_F(SweepFile, ARunThatWasTheOnlySeedKeepsItsName) {
+  json_["seeds"] = {5, 6};
+  SweepConfig sweep = load();
+  const auto name = [&](int64_t seed) { return make_run(sweep, 0, {}, seed).name; };
+  EXPECT_EQ(name(5), "rmnp_seed5");
+  std::filesystem::create_directories(folder_ / "out/rmnp");
+  folder_.write("out/rmnp/config.json", R"({"run": {"seed": 5}})");
+  EXPECT_EQ(name(5), "rmnp");
+  EXPECT_EQ(name(6), "rmnp_seed6");
+  std::filesystem::create_directories(folder_ / "out/rmnp_seed5");
+  EXPECT_EQ(name(5), "rmnp_seed5") << "a run that was begun under this name";
+  sweep.axes.clear(), sweep.cells[0].labels.clear();
+  EXPECT_EQ(name(6), "seed6");
+  EXPECT_EQ(make_run(sweep, 0, {}, {}).name, "run");
+}
+
 TEST_F(SweepFile, NoRunHasANameOfTheSweepsOwnFiles) {
   const auto with_label = [&](const std::string& label) {
     json_["axes"] = {{"kind", {{label, Json::object()}}}};
