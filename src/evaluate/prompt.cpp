@@ -18,14 +18,12 @@ std::string why_text_is_needed(const DataConfig& data) {
 }
 
 Prompt make_prompt(const DataConfig& data, const Tokenizer& tokenizer, const std::string& key, std::string_view text) {
-  Prompt prompt;
-  if (data.reading == Reading::packed) prompt.tokens.push_back(tokenizer.end_id());
-  prompt.text = prompt.tokens.size();
-  tokenizer.encode(text, prompt.tokens);
-  if (const std::string why = why_text_is_needed(data); prompt.tokens.size() == prompt.text && !why.empty())
+  Prompt prompt{tokenizer.encode(text)};
+  if (!prompt.tokens.empty()) return prompt;
+  if (const std::string why = why_text_is_needed(data); !why.empty())
     fail("{}: found {}, expected text to continue, because {}", key, text.empty() ? "no text" : "text without tokens",
          why);
-  return prompt;
+  return {{tokenizer.end_id()}, 1};
 }
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// The tokens from which a model continues a text as at the start of a document.
+// The tokens from which a model continues a text or begins a document.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ class Tokenizer;
 
 struct Prompt {
   std::vector<int32_t> tokens;  // at least one
-  size_t text = 0;              // index of the first token of the text, after the end token if there is one
+  size_t text = 0;              // index of the first token that is text
 };
 
 // If a model trained on this data cannot begin a document by itself, returns the reason, otherwise "". With
@@ -22,8 +22,8 @@ struct Prompt {
 // is a target that does not count.
 std::string why_text_is_needed(const DataConfig& data);
 
-// The tokens of `text`. Packed rows have an end token before each document, so there an end token comes first. `key` is
-// the option or key that gave the text. Throws Error naming it if there are no tokens but why_text_is_needed().
+// The tokens of `text`. Without any, an end token, after which a model begins a document. `key` is the option or key
+// that gave the text. Throws Error naming it if there are no tokens but why_text_is_needed().
 Prompt make_prompt(const DataConfig& data, const Tokenizer& tokenizer, const std::string& key, std::string_view text);
 
 }  // namespace rowan

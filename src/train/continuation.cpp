@@ -39,8 +39,8 @@ std::optional<ModelConfig> model_in(const Json& config) {
 using Shapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
 Shapes shapes_of(const ModelConfig& model) {
   Shapes shapes;
-  for (const Parameter& parameter : parameter_table(model).parameters())
-    shapes.emplace_back(parameter.name, parameter.shape);
+  const ParameterTable table = parameter_table(model);
+  for (const Parameter& parameter : table.parameters()) shapes.emplace_back(parameter.name, parameter.shape);
   return shapes;
 }
 

@@ -121,7 +121,7 @@ std::unique_ptr<InitialWeights> open_initial_weights(Communicator& communicator,
     std::unique_ptr<InitialWeights> opened;
     run_on_all_ranks(communicator, [&] {
       try {
-        opened.reset(new InitialWeights{file, tokenizer_of_checkpoint(file.parent_path()), TensorFiles(file)});
+        opened.reset(new InitialWeights{file, tokenizer_of_weights(file), TensorFiles(file)});
       } catch (const Error&) {
         if (!has_vanished(file.parent_path()) || tries == most_tries) throw;
       }

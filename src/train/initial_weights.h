@@ -30,7 +30,7 @@ std::filesystem::path find_initial_weights(const std::string& init, const ModelC
 // Open weights. They stay readable after their files have been removed.
 struct InitialWeights {
   std::filesystem::path file;
-  uint64_t tokenizer;  // tokenizer_of_checkpoint() of the file's folder
+  uint64_t tokenizer;  // tokenizer_of_weights() of the file
   TensorFiles tensors;
 };
 // Rank 0 finds the weights that `init` names, and every rank opens them. If a run that trains removes them in between,

@@ -196,7 +196,7 @@ TEST_F(Trouble, DeepJsonIsOneWarningOrOneLine) {
   const std::string tokenize =
       "tokenize --tokenizer bytes --out " + (dir_ / "shards").string() + " " + (dir_ / "text.txt").string();
   write_file_atomically(dir_ / "text.txt", "some text\n");
-  fs::create_directories(dir_ / "shards");
+  fs::create_directory(dir_ / "shards");
   write_file_atomically(dir_ / "shards/manifest.json", deep);
   expect_mistake(tokenize, "shards/manifest.json: damaged: not JSON");
 }

@@ -1,5 +1,5 @@
-// Tests that a prompt has the tokens with which a document begins in the rows that a model is trained on.
-#include "data/dataset.h"
+// Tests the tokens from which a model continues a text or begins a document.
+#include "data/data_config.h"
 #include "evaluate/prompt.h"
 #include "tokenizer/tokenizer.h"
 #include "unit/data/token_files.h"
@@ -7,26 +7,14 @@
 namespace rowan {
 namespace {
 
-using PromptTokens = WithFolder;
-
-TEST_F(PromptTokens, AreThoseOfARowThatBeginsADocument) {
-  const std::string shard = write("a.bin", llmc({256, 'a', 'b', 'c', 256, 'd', 'e', 256, 'f', 'g'}));
+TEST(PromptTokens, AreThoseOfTheText) {
   const auto bytes = make_tokenizer("bytes");
-  for (Reading reading : {Reading::packed, Reading::documents}) {
-    DataConfig config;
-    config.reading = reading;
-    config.shards.end_id = 256;
-    const Dataset rows({shard}, config.shards, reading, 4, 257);
-    Tokens inputs(4), targets(4);
-    rows.read(0, inputs.data(), targets.data());
-    const Prompt prompt = make_prompt(config, *bytes, "--prompt", "ab");
-    inputs.resize(prompt.tokens.size());
-    EXPECT_EQ(prompt.tokens, inputs) << name_of(reading);
-    EXPECT_EQ(bytes->decode(std::span(prompt.tokens).subspan(prompt.text)), "ab");
-  }
+  const Prompt prompt = make_prompt({}, *bytes, "--prompt", "ab");
+  EXPECT_EQ(prompt.tokens, (Tokens{'a', 'b'}));
+  EXPECT_EQ(prompt.text, 0u);
 }
 
-TEST_F(PromptTokens, AreNeededIfNoEndTokenHasATarget) {
+TEST(PromptTokens, AreNeededIfNoEndTokenHasATarget) {
   const auto bytes = make_tokenizer("bytes");
   DataConfig data;
   auto prompt = [&](const char* text) { return make_prompt(data, *bytes, "--prompt", text).tokens; };
@@ -34,7 +22,7 @@ TEST_F(PromptTokens, AreNeededIfNoEndTokenHasATarget) {
   data.documents.emplace();
   EXPECT_EQ(prompt(""), Tokens{256});
   data.documents->end_targets = EndTargets::ignored;
-  EXPECT_EQ(prompt("a"), (Tokens{256, 'a'}));
+  EXPECT_EQ(prompt("a"), Tokens{'a'});
   EXPECT_EQ(
       error_of([&] { prompt(""); }),
       "--prompt: found no text, expected text to continue, because with data.documents.end_targets ignored a model "

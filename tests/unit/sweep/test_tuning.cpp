@@ -143,7 +143,7 @@ TEST_F(TunedRuns, OnlyChosenCellsAreOpen) {
   EXPECT_EQ(error_of([&] {
               choose_cells(sweep, {"muon", "lion"});
             }),
-            "--only: found 'lion', which no run has as a label; the labels are rmnp, muon");
+            "--only: found 'lion', which no run has as a label; the labels are rmnp, muon; did you mean 'muon'?");
   choose_cells(sweep, {"muon"});
   EXPECT_EQ(first_chosen(sweep), 1);
   const auto outcome = [](const SweepRun&) { return RunOutcome{}; };
