@@ -212,7 +212,8 @@ void forward_head(T* out, float* log_sum_exp, const T* q, const ForwardScratch& 
                   const HeadDropout& dropout) {
   const Sizes size(shape);
   const int64_t stride = shape.qkv_width();
-  const auto [keys, values, query, sums, scores] = s;
+  float *const keys = s.keys, *const values = s.values, *const query = s.query, *const sums = s.sums,
+               *const scores = s.scores;
   for (int64_t i = 0; i < size.blocks; ++i) {
     int64_t rows = size.rows(i);
     Softmax softmax;

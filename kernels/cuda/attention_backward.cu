@@ -14,13 +14,16 @@
 // Bytes of the first variant beyond its operands and results: each tile of keys comes back to the sums of dq of all its
 // queries, and to their q and dout. A head has 8 bytes per query and column of these. At head_dim 64, 264 resident
 // blocks of an H200 come back to 35 MB at T 256, which fit into its L2 cache of 50 MB, but to 138 MB at T 1024, which
-// do not: GPT-2 124M with 64 x 1024 tokens moves about 25 GB more per step, 6 ms at the rate of a copy, beside the 15
-// ms of the FLOPs. FLOPs per score: 10 * head_dim or 14 * head_dim. In tiles on the diagonal, masked scores count too.
-// Lower bound on time: these FLOPs at the rate of mma.sync, which on Hopper is 62% of the rate of wgmma. At head_dim
-// 64, a warp of the first variant issues 72 ldmatrix and 160 mma per tile of queries, so shared memory limits the speed
-// more than mma.sync does. The sums of dq are never in shared memory. For T 256 and head_dim 64 they would take 64 KB
-// beside the 65 KB of the other arrays, so only one block of four warps would fit on a multiprocessor instead of two,
-// and at that T the L2 cache holds them. What was tried:
+// do not: GPT-2 124M with 64 x 1024 tokens moves about 25 GB more per step, 6 ms at the rate of a copy, beside the
+// 15 ms of the FLOPs.
+// FLOPs per score: 10 * head_dim or 14 * head_dim. In tiles on the diagonal, masked scores count too. Lower bound on
+// time: these FLOPs at the rate of mma.sync, which on Hopper is 62% of the rate of wgmma. At head_dim 64, a warp of the
+// first variant issues 72 ldmatrix and 160 mma per tile of queries, so shared memory limits the speed more than
+// mma.sync does.
+// The sums of dq are never in shared memory. For T 256 and head_dim 64 they would take 64 KB beside the 65 KB of the
+// other arrays, so only one block of four warps would fit on a multiprocessor instead of two, and at that T the L2
+// cache holds them.
+// What was tried:
 // 1. For head sizes up to 64, a warp computes 32 rows instead of 16, so each tile is read half as often. The query
 //    kernel keeps its queries in registers.
 // 2. The query kernel computes delta itself, which saves a separate pass over dout and out.

@@ -194,8 +194,8 @@ void CudaBackend::do_upload(Tensor to, const void* host) {
   }
 }
 
-// Larger downloads, which only checkpoints and exports have, go to pageable memory. Pinned buffers would be several
-// times as fast, but a checkpoint of GPT-2 124M, 1.5 GB, takes about half a second, most often once in ten minutes.
+// Larger downloads, mostly those of checkpoints, go to pageable memory. Pinned buffers would be several times as fast,
+// but by estimate a checkpoint of GPT-2 124M, 1.5 GB, takes half a second, by default once in ten minutes.
 void CudaBackend::do_download(void* host, Tensor from) {
   bool lands = from.bytes() <= landing_bytes;
   check(cudaMemcpyAsync(lands ? landing_ : host, from.data, from.bytes(), cudaMemcpyDeviceToHost, stream_));
