@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "base/error.h"
 #include "data/permutation.h"
@@ -13,7 +14,22 @@ namespace {
 // order of the places is drawn once.
 constexpr int64_t round_rows = 10000;
 
-constexpr const char* shard_keys[] = {"name", "bytes", "tokens", "hash"};
+// The value of an object, or null.
+Json value_of(const Json& of, const std::string& key) { return of.is_object() && of.contains(key) ? of[key] : Json(); }
+
+struct ShardChange {
+  std::string shard, key;
+  Json was, is;
+};
+
+// The first value that differs between two lists of shard_fingerprints(), in the shards that both have.
+std::optional<ShardChange> first_change(const Json& saved, const Json& current) {
+  for (size_t s = 0; s < std::min(saved.size(), current.size()); ++s)
+    for (const char* key : {"name", "bytes", "tokens", "hash"})
+      if (const Json was = value_of(saved[s], key), is = current[s].at(key); was != is)
+        return ShardChange{current[s]["name"], key, was, is};
+  return {};
+}
 
 }  // namespace
 
@@ -29,14 +45,9 @@ Json shard_fingerprints(const Dataset& corpus) {
 
 std::string shard_difference(const Json& saved, const Json& current) {
   if (!saved.is_array()) return "";
-  for (size_t s = 0; s < std::min(saved.size(), current.size()); ++s)
-    for (const char* key : shard_keys) {
-      const Json &was = saved[s], &is = current[s];
-      const Json before = was.is_object() && was.contains(key) ? was[key] : Json();
-      if (before != is.at(key))
-        return fmt::format("{}: {} was {} and is now {}", is["name"].get<std::string>(), key, before.dump(),
-                           is.at(key).dump());
-    }
+  if (const auto changed = first_change(saved, current))
+    return fmt::format("{}: {} was {} and is now {}", changed->shard, changed->key, changed->was.dump(),
+                       changed->is.dump());
   if (saved.size() == current.size()) return "";
   return fmt::format("the number of shards was {} and is now {}", saved.size(), current.size());
 }
@@ -148,30 +159,31 @@ int64_t BatchSource::tokens() const {
 }
 
 void check_fingerprint(const Json& saved, const Json& current) {
-  auto compare = [](const Json& was, const Json& is, const std::string& key, const std::string& place) {
-    const Json before = was.is_object() && was.contains(key) ? was[key] : Json();
-    if (before != is.at(key))
-      fail(
-          "{0}: {1}: found {3}, expected {2} as when the checkpoint was written; the run cannot continue on other data",
-          place, key, before.dump(), is.at(key).dump());
+  auto refuse = [](const std::string& place, const std::string& key, const Json& was, const Json& is) {
+    fail("{0}: {1}: found {3}, expected {2} as when the checkpoint was written; the run cannot continue on other data",
+         place, key, was.dump(), is.dump());
   };
-  auto length = [](const Json& of, const char* key) {
-    return of.is_object() && of.contains(key) && of[key].is_array() ? of[key].size() : 0;
+  auto compare = [&](const Json& was, const Json& is, const char* key, const std::string& place) {
+    if (const Json before = value_of(was, key); before != is.at(key)) refuse(place, key, before, is.at(key));
+  };
+  auto list = [](const Json& of, const char* key) {
+    const Json value = value_of(of, key);
+    return value.is_array() ? value : Json::array();
   };
   for (const char* key : {"seed", "sequence_length", "reading", "order"}) compare(saved, current, key, "data");
+  const Json before = list(saved, "corpora");
   const size_t corpora = current["corpora"].size();
-  if (length(saved, "corpora") != corpora)
-    fail("data: found {1} corpora, expected {0} as when the checkpoint was written", length(saved, "corpora"), corpora);
+  if (before.size() != corpora)
+    fail("data: found {1} corpora, expected {0} as when the checkpoint was written", before.size(), corpora);
   for (size_t c = 0; c < corpora; ++c) {
-    const Json &was = saved["corpora"][c], &is = current["corpora"][c];
+    const Json &was = before[c], &is = current["corpora"][c];
     const std::string place = corpora == 1 ? "data.train" : fmt::format("data.mixture.{}", c);
-    const size_t shards_before = length(was, "shards"), shards = is["shards"].size();
-    for (size_t s = 0; s < std::min(shards_before, shards); ++s)
-      for (const char* key : shard_keys)
-        compare(was["shards"][s], is["shards"][s], key,
-                fmt::format("shard {}", is["shards"][s]["name"].get<std::string>()));
-    if (shards_before != shards)
-      fail("{0}: found {2} shards, expected {1} as when the checkpoint was written", place, shards_before, shards);
+    const Json shards = list(was, "shards");
+    if (const auto changed = first_change(shards, is["shards"]))
+      refuse("shard " + changed->shard, changed->key, changed->was, changed->is);
+    if (shards.size() != is["shards"].size())
+      fail("{0}: found {2} shards, expected {1} as when the checkpoint was written", place, shards.size(),
+           is["shards"].size());
     compare(was, is, "weight", place);
     compare(was, is, "rows", place);
   }

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "base/safetensors.h"
 
@@ -114,6 +115,20 @@ void rotate_checkpoints(const std::filesystem::path& folder, int64_t step, const
 // looks for another one, at most `most_tries` times in all.
 bool has_vanished(const std::filesystem::path& checkpoint);
 constexpr int most_tries = 100;
+
+// Calls look(place), which sets `place` to the checkpoint that it found before it reads it, and returns its result. If
+// it throws Error because that checkpoint has vanished, calls it again.
+template <typename F>
+auto look_again(F&& look) {
+  for (int tries = 1;; ++tries) {
+    std::filesystem::path place;
+    try {
+      return look(place);
+    } catch (const Error&) {
+      if (place.empty() || !has_vanished(place) || tries == most_tries) throw;
+    }
+  }
+}
 
 // Returns the newest undamaged checkpoint. Warns about each damaged checkpoint that is newer. Returns nothing if there
 // are no checkpoints. Throws Error if all are damaged, or if one that is newer cannot be read.

@@ -79,26 +79,16 @@ NamedCheckpoint find_in(const fs::path& named, const std::string& step, const No
 }  // namespace
 
 NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, const Note& note) {
-  for (int tries = 1;; ++tries) {
-    fs::path chosen;
-    try {
-      return find_in(named, step, note, chosen);
-    } catch (const Error&) {
-      if (chosen.empty() || !has_vanished(chosen) || tries == most_tries) throw;
-    }
-  }
+  return look_again([&](fs::path& chosen) { return find_in(named, step, note, chosen); });
 }
 
 OpenedCheckpoint open_checkpoint(const fs::path& named, const std::string& step, const Note& note,
                                  const std::string& weights) {
-  for (int tries = 1;; ++tries) {
+  return look_again([&](fs::path& place) {
     const NamedCheckpoint found = find_checkpoint(named, step, note);
-    try {
-      return {found.run, std::make_unique<Checkpoint>(found.checkpoint, weights)};
-    } catch (const Error&) {
-      if (!has_vanished(found.checkpoint) || tries == most_tries) throw;
-    }
-  }
+    place = found.checkpoint;
+    return OpenedCheckpoint{found.run, std::make_unique<Checkpoint>(found.checkpoint, weights)};
+  });
 }
 
 RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights)

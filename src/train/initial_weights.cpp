@@ -99,14 +99,7 @@ fs::path find_weights(const std::string& init, const ModelConfig& model,
 
 fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
                               const std::function<void(const std::string&)>& warn) {
-  for (int tries = 1;; ++tries) {
-    fs::path place;
-    try {
-      return find_weights(init, model, warn, place);
-    } catch (const Error&) {
-      if (place.empty() || !has_vanished(place) || tries == most_tries) throw;
-    }
-  }
+  return look_again([&](fs::path& place) { return find_weights(init, model, warn, place); });
 }
 
 std::unique_ptr<InitialWeights> open_initial_weights(Communicator& communicator, const std::string& init,

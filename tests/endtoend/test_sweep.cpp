@@ -8,9 +8,8 @@
 
 #include "base/json.h"
 #include "base/random.h"
-#include "command.h"
-#include "small_run.h"
 #include "sweep/sweep_folder.h"
+#include "sweep_command.h"
 
 namespace rowan {
 namespace {
@@ -18,26 +17,12 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
-class Sweep : public CommandTest {
+class Sweep : public SweepCommand {
  protected:
   void SetUp() override {
-    CommandTest::SetUp();
-    write_small_shard(dir_ / "train.bin", 3001);
-    write_small_shard(dir_ / "validation.bin", 301);
-    const Json base = {
-        {"model", small_llama()},
-        {"data", {{"train", (dir_ / "train.bin").string()}, {"validation", (dir_ / "validation.bin").string()}}},
-        {"batch", {{"sequences", 4}, {"sequence_length", 16}}},
-        {"optimizer", {{"name", "adamw"}}},
-        {"device", "cpu"},
-        {"run",
-         {{"dir", "none"},
-          {"steps", 60},
-          {"log_every", 1},
-          {"eval_every", 20},
-          {"checkpoint_every", 10},
-          {"keep", 1}}}};
-    write_file_atomically(dir_ / "base.json", base.dump(2));
+    SweepCommand::SetUp();
+    write_base(
+        {{"dir", "none"}, {"steps", 60}, {"log_every", 1}, {"eval_every", 20}, {"checkpoint_every", 10}, {"keep", 1}});
     const Json sweep = {
         {"base", "base.json"},
         {"dir", (dir_ / "made").string()},

@@ -6,29 +6,19 @@
 #include <fstream>
 
 #include "base/json.h"
-#include "command.h"
 #include "run/checkpoint.h"
-#include "small_run.h"
+#include "sweep_command.h"
 
 namespace rowan {
 namespace {
 
 namespace fs = std::filesystem;
 
-class SweepStops : public CommandTest {
+class SweepStops : public SweepCommand {
  protected:
   void SetUp() override {
-    CommandTest::SetUp();
-    write_small_shard(dir_ / "train.bin", 3001);
-    write_small_shard(dir_ / "validation.bin", 301);
-    const Json base = {
-        {"model", small_llama()},
-        {"data", {{"train", (dir_ / "train.bin").string()}, {"validation", (dir_ / "validation.bin").string()}}},
-        {"batch", {{"sequences", 4}, {"sequence_length", 16}}},
-        {"optimizer", {{"name", "adamw"}}},
-        {"device", "cpu"},
-        {"run", {{"dir", "none"}, {"steps", 100000000}, {"log_every", 1}, {"checkpoint_every", 0}}}};
-    write_file_atomically(dir_ / "base.json", base.dump(2));
+    SweepCommand::SetUp();
+    write_base({{"dir", "none"}, {"steps", 100000000}, {"log_every", 1}, {"checkpoint_every", 0}});
   }
   // The command of a sweep whose runs have seeds 1 to `runs` and start together.
   std::string sweep(int runs, const std::string& more = "", const std::string& launcher = "") {

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "commands/commands.h"
 #include "temporary_folder.h"
+#include "unit/commands/run_command.h"
 
 namespace rowan {
 namespace {
@@ -31,13 +32,9 @@ class Compare : public ::testing::Test {
 
   // The standard output of the command.
   static std::string run(void (*add)(CommandLine&), const std::string& arguments) {
-    CommandLine line("rowan", "");
-    add(line);
-    std::istringstream words(arguments);
-    testing::internal::CaptureStdout();
-    line.parse({std::istream_iterator<std::string>(words), {}});
-    std::fflush(stdout);
-    return testing::internal::GetCapturedStdout();
+    const Told told = run_command(add, arguments);
+    EXPECT_EQ(told.error, "");
+    return told.out;
   }
 
   TemporaryFolder folder_;

@@ -1,8 +1,7 @@
 // Tests `rowan eval`: the order of its checks, the entropy floor, and what it says about unknown tokens.
-#include <sstream>
-
 #include "commands/commands.h"
 #include "small_run.h"
+#include "unit/commands/run_command.h"
 #include "unit/data/token_files.h"
 
 namespace rowan {
@@ -23,15 +22,8 @@ class EvalCommand : public WithFolder {
   }
   // Returns stdout and stderr of the command, followed by its error if there is one.
   std::string eval(const std::string& options) {
-    CommandLine line("eval", "");
-    add_eval(line);
-    std::istringstream words(run().string() + " --device cpu " + options);
-    testing::internal::CaptureStdout();
-    testing::internal::CaptureStderr();
-    const std::string error = error_of([&] { line.parse({std::istream_iterator<std::string>(words), {}}); });
-    std::fflush(stdout);
-    const std::string out = testing::internal::GetCapturedStdout();
-    return out + testing::internal::GetCapturedStderr() + error;
+    const Told told = run_command(add_eval, run().string() + " --device cpu " + options);
+    return told.out + told.err + told.error;
   }
 };
 

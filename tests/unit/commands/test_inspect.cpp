@@ -1,9 +1,8 @@
-#include <sstream>
-
 #include "base/safetensors.h"
 #include "commands/commands.h"
 #include "evaluate/hellaswag.h"
 #include "shared_files.h"
+#include "unit/commands/run_command.h"
 #include "unit/data/token_files.h"
 
 namespace rowan {
@@ -13,13 +12,8 @@ class Inspect : public WithFolder {
  protected:
   // Returns the output of the command, followed by "rowan: " and its error if there is one.
   std::string inspect(const std::string& arguments) {
-    CommandLine line("inspect", "");
-    add_inspect(line);
-    std::istringstream words(arguments);
-    testing::internal::CaptureStdout();
-    const std::string error = error_of([&] { line.parse({std::istream_iterator<std::string>(words), {}}); });
-    std::fflush(stdout);
-    return testing::internal::GetCapturedStdout() + (error.empty() ? "" : "rowan: " + error);
+    const Told told = run_command(add_inspect, arguments);
+    return told.out + (told.error.empty() ? "" : "rowan: " + told.error);
   }
 };
 
