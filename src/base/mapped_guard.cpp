@@ -9,6 +9,8 @@
 #include <mutex>
 #include <string>
 
+#include "base/error.h"
+
 namespace rowan {
 namespace {
 
@@ -72,7 +74,7 @@ void unguard_mapping(const std::byte* data) {
 void check_mapped_files() {
   if (!any_shrunk) return;
   std::lock_guard lock(mutex);
-  throw ShrunkFile(*shrunk + ": became shorter while it was read");
+  fail("{}: became shorter while it was read", *shrunk);
 }
 
 }  // namespace rowan

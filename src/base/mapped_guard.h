@@ -5,20 +5,13 @@
 #include <cstddef>
 #include <filesystem>
 
-#include "base/error.h"
-
 namespace rowan {
 
 // A mapping is guarded between these two calls. Call unguard_mapping() before munmap().
 void guard_mapping(const std::byte* data, size_t size, const std::filesystem::path& path);
 void unguard_mapping(const std::byte* data);
 
-class ShrunkFile : public Error {
- public:
-  using Error::Error;
-};
-
-// Throws ShrunkFile naming the file if zeros were ever read in place of a file's content. Call it after reading from
+// Throws Error naming the file if zeros were ever read in place of a file's content. Call it after reading from
 // mapped files and before using the data.
 void check_mapped_files();
 

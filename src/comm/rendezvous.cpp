@@ -294,6 +294,7 @@ Socket Rendezvous::reach(const Launch& launch, std::string& why) {
     std::istringstream lines(read_file(file_));
     lines >> token_ >> port;
     for (std::string host; lines >> host;) hosts.push_back(host);
+    if (hosts.empty() || port == 0) why = file_ + ": damaged: found no port and address of rank 0; remove the file";
   }
   for (const std::string& host : hosts) {
     Addresses addresses(host, std::to_string(port));

@@ -21,7 +21,8 @@ void BatchEvaluator::operator()(const int32_t* inputs, const int32_t* targets, f
 }
 
 std::vector<double> row_losses(Backend& backend, Model& model, const ValidationSet& set, int rank, int ranks,
-                               const std::function<void()>& between) {
+                               const std::function<void()>& between,
+                               const std::function<bool(const std::function<void()>&)>& read) {
   const int64_t rows = model.options().batch, seq = model.options().seq;
   BatchEvaluator losses_of(backend, model);
   std::vector<int32_t> inputs(static_cast<size_t>(rows * seq)), targets(inputs.size());
@@ -31,8 +32,14 @@ std::vector<double> row_losses(Backend& backend, Model& model, const ValidationS
   for (int64_t round = 0; round < set.rows(); round += rows * ranks) {
     between();
     const int64_t first = round + rank * rows;
-    set.fill(first, rows, inputs.data(), targets.data());
-    check_mapped_files();
+    const bool whole = read([&] {
+      set.fill(first, rows, inputs.data(), targets.data());
+      check_mapped_files();
+    });
+    if (!whole) {
+      std::fill(inputs.begin(), inputs.end(), 0);
+      std::fill(targets.begin(), targets.end(), -100);
+    }
     losses_of(inputs.data(), targets.data(), losses.data());
     for (int64_t i = 0; i < rows && first + i < set.rows(); ++i) {
       const auto begin = losses.begin() + i * seq;

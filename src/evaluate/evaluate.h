@@ -26,9 +26,15 @@ class BatchEvaluator {
 
 // Returns the sum of the losses of each row of the set. Ranks take batches in turn. A rank returns 0 for the rows of
 // other ranks, so adding the results of all ranks gives the sums of the whole set. `between` is called before every
-// batch.
+// batch. `read` calls the function that reads a batch from the shards. It may catch the function's Error and return
+// false; the batch then counts as padding.
 std::vector<double> row_losses(
     Backend& backend, Model& model, const ValidationSet& set, int rank = 0, int ranks = 1,
-    const std::function<void()>& between = [] {});
+    const std::function<void()>& between = [] {},
+    const std::function<bool(const std::function<void()>&)>& read =
+        [](const std::function<void()>& batch) {
+          batch();
+          return true;
+        });
 
 }  // namespace rowan

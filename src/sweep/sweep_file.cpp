@@ -234,9 +234,10 @@ SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, 
   if (sweep.tuning) sweep.tune_at = root.object("tune").where(sweep.tuning->factors ? "factors" : "values");
   if (root.has("seeds")) sweep.seeds = parse_seeds(root), sweep.seeds_at = root.where("seeds");
   if (root.has("seeds") && sweep.seeds.empty()) root.fail("seeds", "found an empty list");
-  for (size_t i = 1; i < sweep.seeds.size(); ++i)
-    if (std::count(sweep.seeds.begin(), sweep.seeds.end(), sweep.seeds[i]) > 1)
-      root.fail("seeds", fmt::format("found {} twice", sweep.seeds[i]));
+  std::vector<int64_t> sorted = sweep.seeds;
+  std::sort(sorted.begin(), sorted.end());
+  if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end())
+    root.fail("seeds", fmt::format("found {} twice", *twice));
   sweep.metric = root.string("metric", "val_loss");
   if (root.has("targets")) sweep.targets = load_targets(beside(path, root.string("targets")));
   sweep.against = root.string("against", "");

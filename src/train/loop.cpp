@@ -6,7 +6,6 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
-#include "base/mapped_guard.h"
 #include "base/version.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"
@@ -252,9 +251,6 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     save_rest();
   } catch (const DataError&) {
     save_rest();
-    throw;
-  } catch (const ShrunkFile&) {  // in an evaluation; other ranks do not know of it, and wait for this one
-    if (communicator.size() == 1) save_rest();
     throw;
   }
   if (!ruined.empty()) fail_on_all("step {}: {}", saved, ruin_text(config, ruined));

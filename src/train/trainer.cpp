@@ -134,9 +134,9 @@ bool Trainer::asked_to_stop() {
   return (communicator_.size() == 1 ? mine : communicator_.sum({mine})[0]) > 0;
 }
 
-// Runs `read`, which reads data of the step. Returns false if the data cannot be read. With one rank, throws DataError
-// instead. Several ranks wait for each other's messages, so this rank takes part in the step until the next sum over
-// the ranks tells all of them.
+// Runs `read`, which reads data of the step or of an evaluation. Returns false if the data cannot be read. With one
+// rank, throws DataError instead. Several ranks wait for each other's messages, so this rank takes part in the step or
+// the evaluation until the next sum over the ranks tells all of them.
 bool Trainer::read_data(const std::function<void()>& read) {
   try {
     read();
@@ -269,9 +269,18 @@ ValidationLosses Trainer::evaluate_weights(const std::function<void(double)>& do
     if (asked_to_stop()) throw Stopped();
     if (done) done(static_cast<double>(begun++ * a_batch) / static_cast<double>(validation_->rows()));
   };
-  std::vector<double> sums =
-      row_losses(backend_, model_, *validation_, communicator_.rank(), communicator_.size(), stop_if_asked);
+  std::vector<double> sums;
+  try {
+    sums = row_losses(backend_, model_, *validation_, communicator_.rank(), communicator_.size(), stop_if_asked,
+                      [this](const std::function<void()>& read) { return read_data(read); });
+  } catch (const Stopped&) {
+    check_data_read();
+    throw;
+  }
+  sums.push_back(data_error_.empty() ? 0 : 1);
   sums = communicator_.sum(sums);
+  if (sums.back() > 0) check_data_read();
+  sums.pop_back();
   return validation_losses(*validation_, sums);
 }
 
@@ -298,10 +307,8 @@ std::vector<std::pair<std::string, double>> Trainer::validate_averages() {
     } catch (const Stopped&) {
       put_back();
       throw;
-    } catch (...) {
-      // A run on one rank may save its weights after such a failure. Several ranks save none, and the others no longer
-      // take part in the messages that put_back() needs.
-      if (communicator_.size() == 1) put_back();
+    } catch (const DataError&) {
+      put_back();
       throw;
     }
     put_back();

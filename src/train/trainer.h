@@ -35,8 +35,8 @@ struct Wishes {
 // Thrown on all ranks when any rank is requested to stop.
 struct Stopped {};
 
-// Thrown on all ranks by a step whose data some rank could not read: a file shrank, or has an id outside the
-// vocabulary. The step has changed nothing, so the state of the earlier steps can be saved.
+// Thrown on all ranks by a step or an evaluation whose data some rank could not read: a file shrank, or has an id
+// outside the vocabulary. The step or evaluation has changed nothing, so the state of the earlier steps can be saved.
 class DataError : public AgreedError {
  public:
   using AgreedError::AgreedError;
@@ -66,10 +66,10 @@ class Trainer {
   int64_t steps_done() const { return steps_done_; }
 
   // The losses over the validation set, the same on every rank; nothing if there is no such set. Calls `done` before
-  // each batch with the fraction of rows evaluated so far. Throws Stopped.
+  // each batch with the fraction of rows evaluated so far. Throws Stopped or DataError.
   std::optional<ValidationLosses> validate(const std::function<void(double)>& done = {});
-  // The name and the mean validation loss of each average of the weights that has begun. Throws Stopped. The
-  // weights are then as before. With one rank, this also holds for other exceptions.
+  // The name and the mean validation loss of each average of the weights that has begun. Throws Stopped or DataError;
+  // the weights are then as before.
   std::vector<std::pair<std::string, double>> validate_averages();
   // The score on the items of data.hellaswag, the same on every rank; nothing if the config names no file. Throws
   // Stopped.

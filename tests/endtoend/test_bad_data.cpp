@@ -90,6 +90,15 @@ TEST_F(BadData, AShardOfOneRankOfSeveralIsNamedAndAllSave) {
         [&] { spoil(dir_ / "1/train.bin"); }, "rank 1: train.bin: token ");
   }
 }
+
+TEST_F(BadData, AValidationShardThatShrinksUnderSeveralRanksIsNamedOnceAndAllSave) {
+  write_small_shard(dir_ / "validation.bin", 20'001);
+  const std::string command = mpirun() + " -n 2 " + rowan_binary() + " " +
+                              train(endless() + "--set run.eval_every=3");
+  expect_saved(
+      start_shell(command), run("run"), [&] { fs::resize_file(dir_ / "validation.bin", 4096); },
+      "validation.bin: became shorter while it was read");
+}
 #endif
 
 }  // namespace

@@ -18,6 +18,17 @@ struct FuzzFamily {
   std::function<std::vector<std::string>()> seeds;
 };
 
-const std::vector<FuzzFamily>& fuzz_families();
+std::vector<FuzzFamily> data_families();
+std::vector<FuzzFamily> run_families();
+
+// All families.
+inline const std::vector<FuzzFamily>& fuzz_families() {
+  static const std::vector<FuzzFamily> families = [] {
+    std::vector<FuzzFamily> all = data_families();
+    for (FuzzFamily& family : run_families()) all.push_back(std::move(family));
+    return all;
+  }();
+  return families;
+}
 
 }  // namespace rowan

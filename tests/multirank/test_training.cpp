@@ -357,6 +357,13 @@ TEST(Stop, InTheMiddleOfAStepChangesNothing) {
   }
 }
 
+// Gives every token an id outside the vocabulary.
+void spoil(const fs::path& shard) {
+  std::fstream file(shard, std::ios::in | std::ios::out | std::ios::binary);
+  const std::string ids(fs::file_size(shard), '\xff');
+  file.write(ids.data(), static_cast<std::streamsize>(ids.size()));
+}
+
 // The last rank reads its own copy of the shard, whose ids it spoils after two steps.
 TEST(BadData, OfOneRankEndsTheStepOnAllAndChangesNothing) {
   Folder folder;
@@ -371,11 +378,7 @@ TEST(BadData, OfOneRankEndsTheStepOnAllAndChangesNothing) {
       Trainer trainer(config, backend(), ranks());
       if (looks) trainer.listen([] { return Wishes(); });
       train(trainer, 2);
-      if (ranks().rank() == last) {
-        std::fstream file(own, std::ios::in | std::ios::out | std::ios::binary);
-        const std::string ids(fs::file_size(own), '\xff');
-        file.write(ids.data(), static_cast<std::streamsize>(ids.size()));
-      }
+      if (ranks().rank() == last) spoil(own);
       Weights before;
       int64_t done = 0;
       std::string message;
@@ -395,6 +398,39 @@ TEST(BadData, OfOneRankEndsTheStepOnAllAndChangesNothing) {
       EXPECT_EQ(trainer.save(Json::object(), {}, [] {}), "") << "ruined";
       ranks().barrier();
     }
+}
+
+// The last rank reads its own copy of the validation shard.
+TEST(BadData, OfOneRankEndsTheEvaluationOnAllAndChangesNothing) {
+  Folder folder;
+  const int last = ranks().size() - 1;
+  const fs::path own = folder.path() / "own.bin";
+  for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights})
+    for (bool averages : {false, true})
+      for (bool looks : {false, true}) {  // between batches, or only at the end of the evaluation
+        SCOPED_TRACE(fmt::format("{} {} {}", name_of(shard), averages, looks));
+        if (ranks().rank() == last)
+          fs::copy_file(folder.path() / "train.bin", own, fs::copy_options::overwrite_existing);
+        TrainConfig config =
+            folder.config("muon", shard, fmt::format("evaluated_{}_{}_{}", name_of(shard), averages, looks));
+        config.data.validation = {(ranks().rank() == last ? own : folder.path() / "train.bin").string()};
+        Trainer trainer(config, backend(), ranks());
+        if (looks) trainer.listen([] { return Wishes(); });
+        train(trainer, 2);
+        const Weights before = shares_of(trainer);
+        if (ranks().rank() == last) spoil(own);
+        std::string message;
+        try {
+          averages ? (void)trainer.validate_averages() : (void)trainer.validate();
+        } catch (const DataError& error) {
+          message = error.what();
+        }
+        EXPECT_NE(message.find("own.bin: token "), std::string::npos) << message;
+        EXPECT_EQ(message.starts_with(fmt::format("rank {}: ", last)), ranks().size() > 1) << message;
+        EXPECT_TRUE(shares_of(trainer) == before);
+        EXPECT_EQ(trainer.save(Json::object(), {}, [] {}), "") << "ruined";
+        ranks().barrier();
+      }
 }
 
 TEST(LongResume, EverySettingContinuesEveryOther) {

@@ -1,25 +1,12 @@
-#include "fuzz/families.h"
-
+// The families of text, tokens and tokenizers.
 #include <algorithm>
-#include <stdexcept>
 
-#include "base/error.h"
 #include "base/files.h"
-#include "base/folder_lock.h"
-#include "base/json.h"
-#include "base/safetensors.h"
 #include "corpus/tokenize_batch.h"
 #include "corpus/tokenize_job.h"
-#include "data/data_config.h"
 #include "data/shard.h"
 #include "evaluate/hellaswag.h"
-#include "model/config.h"
-#include "optim/config.h"
-#include "optim/schedule.h"
-#include "run/checkpoint.h"
-#include "run/loss_chart.h"
-#include "run/starts.h"
-#include "run/tokenizer_match.h"
+#include "fuzz/entry.h"
 #include "shared_files.h"
 #include "text_files.h"
 #include "token_bytes.h"
@@ -27,28 +14,6 @@
 
 namespace rowan {
 namespace {
-
-using Strings = std::vector<std::string>;
-
-void promise(bool kept, const char* what) {
-  if (!kept) throw std::logic_error(what);
-}
-
-// A folder for inputs that are read from files; in memory if the system has /dev/shm.
-const TemporaryFolder& folder() {
-  static const TemporaryFolder folder(std::filesystem::exists("/dev/shm") ? "/dev/shm"
-                                                                          : std::filesystem::temp_directory_path());
-  return folder;
-}
-
-template <typename Action>
-void result_or_error(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    promise(std::string_view(error.what()).find('\n') == std::string_view::npos, "an error message is one line");
-  }
-}
 
 const Tokens tokens = {9, 1, 2, 9, 3, 4, 5, 9};
 
@@ -193,55 +158,6 @@ Strings tokenizer_seeds() {
   return seeds;
 }
 
-void safetensors_entry(std::string_view input) {
-  result_or_error([&] {
-    const SafeTensors file(folder().write("a.safetensors", input));
-    for (const StoredTensor& tensor : file.tensors()) {
-      const std::byte* begin = reinterpret_cast<const std::byte*>(file.header().data());
-      promise(tensor.data >= begin + file.header().size() && tensor.data + tensor.bytes() <= begin + input.size(),
-              "tensors lie inside the file");
-      result_or_error([&] { read_floats(tensor); });
-    }
-  });
-}
-
-Strings safetensors_seeds() {
-  const std::string path = folder() / "seed.safetensors";
-  SafeTensorsWriter writer(path, {{"model.a", "F32", {3, 5}}, {"model.b", "BF16", {7}}, {"c", "I64", {1}}},
-                           {{"format", "pt"}});
-  const std::string zeros(60, '\0');
-  for (const char* name : {"model.a", "model.b", "c"}) writer.write(name, zeros.data());
-  writer.commit();
-  return {read_file(path)};
-}
-
-// The input is a config, then a zero byte and an assignment for --set.
-void config_entry(std::string_view input) {
-  const size_t zero = std::min(input.find('\0'), input.size());
-  auto source = std::make_shared<const JsonSource>(JsonSource{"run.json", std::string(input.substr(0, zero))});
-  result_or_error([&] {
-    Json json = parse_json(*source);
-    if (zero < input.size()) apply_edit(json, std::string(input.substr(zero + 1)));
-    JsonObject root(source, json);
-    parse_data(root.object("data"));
-    parse_model(root.object("model"));
-    parse_optimizer(root.object("optimizer"));
-    parse_schedule(root.object("schedule"), 100);
-    root.finish();
-  });
-}
-
-Strings config_seeds() {
-  return {R"({"data": {"mixture": [{"glob": "a*", "weight": 2}, {"glob": ["b"], "weight": 1}], "reading": "documents"},
- "model": {"model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
-   "num_attention_heads": 4, "vocab_size": 64, "max_position_embeddings": 32},
- "optimizer": {"name": "muon", "lr": 0.01}, "schedule": {"name": "cosine", "warmup_steps": 2}})" +
-              std::string(1, '\0') + "optimizer.lr=3e-3",
-          R"({"data": {"train": "a", "validation": ["b"], "format": "nanogpt", "width": 2, "end_id": 5},
- "model": {"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "vocab_size": 300},
- "optimizer": {"name": "recipe", "momentum": "ema", "equilibrate": "row", "direction": "newton_schulz"}})"};
-}
-
 void hellaswag_entry(std::string_view input) {
   static const auto tokenizer = make_tokenizer("bytes");
   const std::string path = folder().write("hellaswag", input);
@@ -265,25 +181,37 @@ Strings hellaswag_seeds() {
   return {file, R"({"ctx": "A man", "endings": ["a", "bc", "d", "e"], "label": "2"})"};
 }
 
-// The input is the progress file of an interrupted `rowan tokenize`. The next command continues from it or reports an
-// error.
+// The first byte selects progress.json of an interrupted `rowan tokenize`, or manifest.json of a finished one. The rest
+// of the input is the content of that file. The next command continues, finds nothing to do, or reports an error.
 void progress_entry(std::string_view input) {
+  if (input.empty()) return;
   static const auto tokenizer = make_tokenizer("bytes");
   static const std::string text = folder().write("progress.jsonl", random_json_lines(3, 6));
   const std::filesystem::path out = folder() / "out";
   std::filesystem::remove_all(out);
   std::filesystem::create_directory(out);
-  folder().write("out/progress.json", input);
-  folder().write("out/train-00000.bin.part", std::string(4096, 'x'));
-  folder().write("out/train-00000.bin.documents.part", std::string(4096, '\0'));
   TokenizeOptions options;
   options.inputs = {text};
   options.out = out.string();
+  const bool finished = input[0] & 1;
+  if (finished) {
+    static const std::string shard = [&] {
+      tokenize(options, *tokenizer, [](const TokenizeProgress&) {});
+      return read_file(out / "train-00000.bin");
+    }();
+    static const std::string documents = read_file(out / "train-00000.bin.documents");
+    folder().write("out/train-00000.bin", shard);
+    folder().write("out/train-00000.bin.documents", documents);
+  } else {
+    folder().write("out/train-00000.bin.part", std::string(4096, 'x'));
+    folder().write("out/train-00000.bin.documents.part", std::string(4096, '\0'));
+  }
+  folder().write(finished ? "out/manifest.json" : "out/progress.json", input.substr(1));
   result_or_error([&] { tokenize(options, *tokenizer, [](const TokenizeProgress&) {}); });
 }
 
 Strings progress_seeds() {
-  // Interrupts a command at its second report and takes the progress file that it has written.
+  // Interrupts a command at its second report and takes the progress file that it has written. Then finishes the work.
   const auto tokenizer = make_tokenizer("bytes");
   TokenizeOptions options;
   options.inputs = {folder().write("progress.jsonl", random_json_lines(3, 6))};
@@ -296,85 +224,27 @@ Strings progress_seeds() {
     });
   } catch (const Error&) {
   }
-  std::string note = read_file(folder() / "seed/progress.json");
+  Strings seeds = {std::string(1, 0) + read_file(folder() / "seed/progress.json")};
+  tokenize(options, *tokenizer, [](const TokenizeProgress&) {});
+  seeds.push_back(std::string(1, 1) + read_file(folder() / "seed/manifest.json"));
   std::filesystem::remove_all(folder() / "seed");
-  return {note};
-}
-
-const char* const run_files[] = {"metrics.jsonl", "checkpoints/step_00000001/manifest.json",
-                                 "checkpoints/step_00000001/state.json", "lock", "starts.jsonl"};
-
-// The fuzzer's own run folder, with one checkpoint of one tensor.
-const std::filesystem::path& small_run() {
-  static const std::filesystem::path run = [] {
-    const std::filesystem::path path = folder() / "run";
-    static const std::vector<float> values(15);
-    CheckpointWriter writer(path / "checkpoints", 1);
-    const TensorSource source{{"a", "F32", {3, 5}}, [] { return values.data(); }};
-    writer.write({source}, {source});
-    writer.commit({{"step", 1}, {"tokenizer_hash", "00ff"}}, {});
-    return path;
-  }();
-  return run;
-}
-
-// The first byte selects a file of a run. The rest of the input is the content of that file.
-void run_entry(std::string_view input) {
-  if (input.empty()) return;
-  const size_t kind = static_cast<unsigned char>(input[0]) % std::size(run_files);
-  const std::filesystem::path checkpoint = small_run() / "checkpoints/step_00000001";
-  static const std::string manifest = read_file(checkpoint / "manifest.json"),
-                           state = read_file(checkpoint / "state.json");
-  write_file_atomically(small_run() / run_files[kind], input.substr(1));
-  const auto note = [](const std::string&) {};
-  result_or_error([&] {
-    if (kind == 0) {
-      for (const Json& row : read_metrics(small_run() / "metrics.jsonl", note))
-        promise(row["step"].get<int64_t>() >= 0, "a row has a step");
-      loss_chart_text(read_loss_curves(small_run() / "metrics.jsonl", note));
-    } else if (kind == 4) {
-      changes_on_the_way(read_starts(small_run(), note));
-    } else if (kind == 3) {  // the lock file
-      const FolderLock lock(small_run(), "fuzzes", note, {.stale = {}, .patience = {}});
-      lock.check();
-    } else {
-      verify_checkpoint(checkpoint);
-    }
-  });
-  if (kind == 2) result_or_error([&] { tokenizer_of_checkpoint(Checkpoint(checkpoint)); });
-  write_file_atomically(checkpoint / "manifest.json", manifest);
-  write_file_atomically(checkpoint / "state.json", state);
-}
-
-Strings run_seeds() {
-  const std::filesystem::path checkpoint = small_run() / "checkpoints/step_00000001";
-  return {std::string(1, 0) + "{\"step\":1,\"loss\":2.5,\"tokens\":64}\n{\"step\":1,\"val_loss\":2.25}\n",
-          std::string(1, 1) + read_file(checkpoint / "manifest.json"),
-          std::string(1, 2) + read_file(checkpoint / "state.json"),
-          std::string(1, 3) + R"({"host": "a", "process": 7, "start": "1", "boot": "b", "since": "c"})",
-          std::string(1, 4) + "{\"step\":0,\"config\":{}}\n" +
-              R"({"step":4,"from":4,"changes":{"/optimizer/lr":{"from":0.01,"to":0.02},"/run/steps":{"to":[9]}}})" +
-              "\n"};
+  return seeds;
 }
 
 }  // namespace
 
-const std::vector<FuzzFamily>& fuzz_families() {
-  static const std::vector<FuzzFamily> families = {
+std::vector<FuzzFamily> data_families() {
+  return {
       {"shard", "shards of llm.c, Rowan and other programs, with Rowan's header or without", shard_entry, shard_seeds},
       {"index", "indexes of documents: Rowan's, Megatron's and datatrove's", index_entry, index_seeds},
       {"json_lines", "lines of JSON for `rowan tokenize`", json_lines_entry, json_lines_seeds},
       {"gzip", "text compressed with gzip", stream_entry, gzip_seeds},
       {"zstd", "text compressed with zstd", stream_entry, zstd_seeds},
       {"tokenizer", "GPT-2's vocabularies, sentencepiece models and tokenizer.json", tokenizer_entry, tokenizer_seeds},
-      {"safetensors", "a safetensors file: header, tensors and values", safetensors_entry, safetensors_seeds},
-      {"config", "the sections data, model, optimizer and schedule of a config, and --set", config_entry, config_seeds},
       {"hellaswag", "HellaSwag, as llm.c's file or as JSON lines", hellaswag_entry, hellaswag_seeds},
-      {"progress", "progress.json of an interrupted `rowan tokenize`", progress_entry, progress_seeds},
-      {"run", "a run's metrics.jsonl, starts.jsonl and lock, and its checkpoint's manifest.json and state.json",
-       run_entry, run_seeds},
+      {"progress", "progress.json of an interrupted `rowan tokenize`, and manifest.json of a finished one",
+       progress_entry, progress_seeds},
   };
-  return families;
 }
 
 }  // namespace rowan
