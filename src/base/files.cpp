@@ -146,10 +146,14 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
   if (!old.empty()) std::filesystem::remove_all(old, ignored);
 }
 
-std::string message_of(const std::system_error& error) {
-  const auto* of_file = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
-  if (!of_file || of_file->path1().empty()) return one_line(error.what());
-  return one_line(of_file->path1().string() + ": " + error.code().message());
+std::string message_of(const std::exception& error) {
+  if (const auto* of_file = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
+      of_file && !of_file->path1().empty())
+    return one_line(of_file->path1().string() + ": " + of_file->code().message());
+  if (dynamic_cast<const Error*>(&error) || dynamic_cast<const std::system_error*>(&error))
+    return one_line(error.what());
+  if (dynamic_cast<const std::bad_alloc*>(&error)) return "out of memory";
+  return one_line(std::string("internal error: ") + error.what());
 }
 
 void make_directories(const std::filesystem::path& path) {

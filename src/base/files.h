@@ -14,8 +14,9 @@
 
 namespace rowan {
 
-// What an error of the system says, on one line: "PATH: REASON" if it is of a file.
-std::string message_of(const std::system_error& error);
+// The message for an exception, on one line: that of an Error, "PATH: REASON" for an error of the file system, "out of
+// memory", or "internal error: ..." for an exception that no user can cause.
+std::string message_of(const std::exception& error);
 
 // Creates a directory, and its parents if they are missing.
 void make_directories(const std::filesystem::path& path);

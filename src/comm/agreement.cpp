@@ -1,7 +1,6 @@
 #include "comm/agreement.h"
 
 #include <algorithm>
-#include <system_error>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -15,11 +14,9 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
     work();
   } catch (const AgreedError&) {
     throw;
-  } catch (const Error& error) {
-    message = error.what();
-    if (message.empty()) message = "failed";
-  } catch (const std::system_error& error) {  // thrown, for example, by std::filesystem and std::thread
+  } catch (const std::exception& error) {
     message = message_of(error);
+    if (message.empty()) message = "failed";
   }
   std::vector<std::string> messages = communicator.gather(message);
   for (int rank = 0; rank < communicator.size(); ++rank) {

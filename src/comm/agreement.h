@@ -13,7 +13,7 @@ namespace rowan {
 class Communicator;
 
 // An Error that every rank throws. Rank 0 prints it, and all ranks exit with code 2. If there are several ranks, a rank
-// that throws any other Error prints this Error itself and calls Communicator::abort(2).
+// that throws any other exception prints its message itself and calls Communicator::abort(2).
 class AgreedError : public Error {
  public:
   using Error::Error;
@@ -25,9 +25,8 @@ template <typename... Args>
   throw AgreedError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Runs `work` on every rank. If `work` throws Error or std::system_error on some ranks, all ranks throw AgreedError
-// with the message of the lowest of these ranks. The message names this rank, unless all ranks failed with the same
-// message.
+// Runs `work` on every rank. If `work` throws a std::exception on some ranks, all ranks throw AgreedError with the
+// message of the lowest of these ranks. The message names this rank, unless all ranks failed with the same message.
 // An AgreedError passes through unchanged; `work` must throw it on all ranks.
 void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work);
 

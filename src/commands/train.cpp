@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/console.h"
+#include "base/files.h"
 #include "comm/agreement.h"
 #include "comm/transports.h"
 #include "commands/commands.h"
@@ -50,10 +51,11 @@ void run_train(const TrainOptions& options) {
   } catch (const AgreedError& error) {
     if (launch.rank == 0) tell("rowan: {}\n", error.what());
     code = 2;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     if (launch.size == 1) throw;
-    tell("rowan: rank {}: {}\n", launch.rank, error.what());
-    host->abort(2);
+    tell("rowan: rank {}: {}\n", launch.rank, message_of(error));
+    if (host) host->abort(2);
+    code = 2;
   }
   if (!code) return;
   // A launcher may kill all ranks when the first one exits. If no communicator could be made, the other ranks wait a

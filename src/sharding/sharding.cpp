@@ -121,10 +121,11 @@ void Sharding::initialize(uint64_t seed) {
     upload_floats(backend_, share.value(), values.data());
     if (!share.master.empty()) backend_.copy(share.weight, share.master);
   }
-  weights_changed();
+  weights_written();
 }
 
 void Sharding::weights_changed() {
+  written_ = false;
   if (shard_ == ShardMode::none) return;
   std::fill(weight_slots_.begin(), weight_slots_.end(), 0);
   for (size_t b = 0; b < blocks_.size(); ++b) {
@@ -138,6 +139,7 @@ void Sharding::settle_weights() {
 }
 
 void Sharding::check_weights() {
+  if (written_) weights_changed();
   Json hashes = Json::object();
   std::vector<std::byte> bytes;
   for (const Parameter& parameter : model_.parameters().parameters()) {
@@ -163,6 +165,7 @@ void Sharding::gather_weights(int block) {
 }
 
 void Sharding::before_forward(int block) {
+  if (written_) weights_changed();
   gather_weights(block);
   communicator_.wait(blocks_[block].weight_ticket);
   gather_weights(block + 1);

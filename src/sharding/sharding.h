@@ -60,11 +60,14 @@ class Sharding : public BlockObserver {
   // Null if the mode is `none` or there is one rank.
   const Ownership* ownership() const { return ownership_.get(); }
 
-  // Sets the weights and fp32 masters of every share to their initial values, then calls weights_changed().
+  // Sets the weights and fp32 masters of every share to their initial values, then calls weights_written().
   void initialize(uint64_t seed);
-  // Starts to send the shares' weights to all ranks. Weights of sharded layers are sent later, when a pass needs them.
-  // With `none`, nothing is sent. Call this function after the optimizer or a checkpoint has written the weights.
+  // Call this function after the optimizer has written the weights. Starts to send the shares' weights to all ranks.
+  // Weights of sharded layers are sent later, when a pass needs them. With `none`, nothing is sent.
   void weights_changed();
+  // Like weights_changed(), but sends nothing before the next forward pass or check_weights(). So a rank can write
+  // weights while another rank fails to, for example because it cannot read a checkpoint.
+  void weights_written() { written_ = true; }
   // Waits until no weights are being sent. The shares' weights can then be written.
   void settle_weights();
 
@@ -123,6 +126,7 @@ class Sharding : public BlockObserver {
   std::vector<int> weight_slots_, gradient_slots_;
   Tensor totals_;  // fp32[2] on the device: loss, sum of squares
   bool last_micro_step_ = true;
+  bool written_ = false;  // weights_written() was called, and nothing has been sent since
 };
 
 }  // namespace rowan

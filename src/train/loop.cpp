@@ -270,9 +270,11 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
           "ends after step {}: no better validation loss in the last {} evaluations; the best was at step {}",
           trainer->steps_done(), run.patience, log->best().value_or(0)));
     }
-    print_end_page(config, log->validation(), *trainer, progress);
-    if (const std::string text = log->time_text(); !text.empty()) note("time: " + text);
   });
+  if (!first) return 0;
+  // The sample of a large model may take longer than the ranks wait for each other, so none waits for this page.
+  print_end_page(config, log->validation(), *trainer, progress);
+  if (const std::string text = log->time_text(); !text.empty()) note("time: " + text);
   return 0;
 }
 

@@ -245,8 +245,8 @@ StepResult Trainer::step() {
 std::string Trainer::reason_to_skip(const StepResult& result) {
   if (!std::isfinite(result.grad_norm)) {
     if (++not_finite_in_a_row_ == most_not_finite)
-      fail("step {}: {} {} updates in a row; lower the learning rate, or set grad_clip", steps_done_ + 1,
-           says_not_finite, most_not_finite);
+      fail_on_all("step {}: {} {} updates in a row; lower the learning rate, or set grad_clip", steps_done_ + 1,
+                  says_not_finite, most_not_finite);
     return "the gradient is not finite";
   }
   not_finite_in_a_row_ = 0;

@@ -76,6 +76,7 @@ class Trainer {
   std::optional<HellaSwagScore> hellaswag();
 
   // Replaces the weights by those in `files`. If `files` belong to another model, throws Error naming file and tensor.
+  // Like the constructor and restore(), sends no message, so it may fail on one rank alone.
   void load_weights(const TensorFiles& files);
 
   // Writes a checkpoint to RUN/checkpoints and returns "". If the loss or the weights are far too large or not finite,

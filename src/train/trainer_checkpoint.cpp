@@ -132,7 +132,7 @@ void Trainer::load_weights(const TensorFiles& files) {
     if (!share.master.empty()) backend_.copy(share.weight, share.master);
   }
   check_mapped_files();
-  sharding_.weights_changed();
+  sharding_.weights_written();
   last_loss_ = 0;
 }
 

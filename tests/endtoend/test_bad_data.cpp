@@ -73,6 +73,19 @@ TEST_F(BadData, AShardThatShrinksUnderSeveralRanksIsNamedOnceAndAllSave) {
       "train.bin: became shorter while it was read");
 }
 
+// No rank waits for weights of another one before all have read their data.
+TEST_F(BadData, AShardThatOneRankLacksIsNamedAtOnce) {
+  fs::create_directories(dir_ / "0");
+  fs::create_directories(dir_ / "1");
+  fs::copy_file(dir_ / "validation.bin", dir_ / "0/validation.bin");
+  write_file_atomically(dir_ / "rank.sh", "cd " + dir_.string() + "/${OMPI_COMM_WORLD_RANK-$PMI_RANK} && exec " +
+                                              rowan_binary() + " " + train(into("run")) +
+                                              " --set data.validation=validation.bin --set shard=optimizer\n");
+  const pid_t child = start_shell(mpirun() + " -n 2 sh " + (dir_ / "rank.sh").string());
+  EXPECT_EQ(code_of(child), 2) << log();
+  EXPECT_NE(log().find("rowan: rank 1: validation.bin: "), std::string::npos) << log();
+}
+
 // Each rank reads its own copy of the shard, and only that of rank 1 is spoiled.
 TEST_F(BadData, AShardOfOneRankOfSeveralIsNamedAndAllSave) {
   for (const char* shard : {"none", "weights"}) {
@@ -94,7 +107,7 @@ TEST_F(BadData, AShardOfOneRankOfSeveralIsNamedAndAllSave) {
 TEST_F(BadData, AValidationShardThatShrinksUnderSeveralRanksIsNamedOnceAndAllSave) {
   write_small_shard(dir_ / "validation.bin", 20'001);
   const std::string command = mpirun() + " -n 2 " + rowan_binary() + " " +
-                              train(endless() + "--set run.eval_every=3");
+                              train(endless() + "--set run.eval_every=3 --set run.eval_tokens=20000");
   expect_saved(
       start_shell(command), run("run"), [&] { fs::resize_file(dir_ / "validation.bin", 4096); },
       "validation.bin: became shorter while it was read");

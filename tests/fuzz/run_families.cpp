@@ -47,77 +47,90 @@ Strings safetensors_seeds() {
 }
 
 // The input is a config, then a zero byte and an assignment for --set.
-void config_entry(std::string_view input) {
+void read_config(std::string_view input) {
   const size_t zero = std::min(input.find('\0'), input.size());
-  result_or_error([&] {
-    std::vector<Edit> edits;
-    if (zero < input.size()) edits.push_back(std::string(input.substr(zero + 1)));
-    const TrainConfig config = parse_config({"run.json", std::string(input.substr(0, zero))}, edits);
-    try {
-      parse_config({"resolved.json", config.resolved.dump()}, {});
-    } catch (const Error&) {
-      promise(false, "a run can continue from its resolved config");
-    }
-  });
+  std::vector<Edit> edits;
+  if (zero < input.size()) edits.push_back(std::string(input.substr(zero + 1)));
+  const TrainConfig config = parse_config({"run.json", std::string(input.substr(0, zero))}, edits);
+  try {
+    parse_config({"resolved.json", config.resolved.dump()}, {});
+  } catch (const Error&) {
+    promise(false, "a run can continue from its resolved config");
+  }
+}
+
+void config_entry(std::string_view input) {
+  result_or_error([&] { read_config(input); });
+}
+
+// A seed must be valid, so that mutations reach what comes after the checks.
+Strings valid(Strings seeds, void (*read)(std::string_view)) {
+  for (const std::string& seed : seeds) read(seed);
+  return seeds;
 }
 
 const char* const small_config = R"({"data": {"train": "a", "validation": ["b"], "format": "nanogpt", "width": 2},
  "model": {"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "vocab_size": 300},
- "optimizer": {"name": "recipe", "momentum": "ema", "equilibrate": "row", "direction": "newton_schulz", "lr": 0.01},
+ "optimizer": {"name": "recipe", "form": "ema", "equilibrate": "row", "direction": "newton_schulz", "lr": 0.01},
  "batch": {"sequences": 4, "sequence_length": 16}, "average": {"ema": 0.9}, "skip": {"loss_zscore": 5},
  "run": {"dir": "r", "steps": 9, "eval_every": 3}})";
 
 Strings config_seeds() {
-  return {R"({"data": {"mixture": [{"glob": "a*", "weight": 2}, {"glob": ["b"], "weight": 1}], "reading": "documents"},
+  return valid(
+      {R"({"data": {"mixture": [{"glob": "a*", "weight": 2}, {"glob": ["b"], "weight": 1}], "reading": "documents"},
  "model": {"model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
    "num_attention_heads": 4, "vocab_size": 64, "max_position_embeddings": 32},
  "batch": {"sequences": 4, "sequence_length": 16, "micro_batch": 2}, "grad_clip": 1, "precision": "bf16",
  "optimizer": {"name": "muon", "lr": 0.01, "adamw": {"lr": 1e-3}}, "run": {"dir": "r", "steps": 9},
- "schedule": {"name": "cosine", "warmup_steps": 2}})" + std::string(1, '\0') + "optimizer.lr=3e-3",
-          small_config};
+ "schedule": {"name": "cosine", "warmup_steps": 2}})" +
+           std::string(1, '\0') + "optimizer.lr=3e-3",
+       small_config},
+      read_config);
 }
 
 // The first byte selects a sweep, published figures, the config of a published model, or the entropy of a corpus.
-void sweep_entry(std::string_view input) {
+void read_sweep_input(std::string_view input) {
   if (input.empty()) return;
   static const std::string base = folder().write("base.json", small_config);
   const std::string file = folder().write("sweep_or_other.json", input.substr(1));
-  result_or_error([&] {
-    switch (static_cast<unsigned char>(input[0]) % 4) {
-      case 0: {
-        const SweepConfig sweep = load_sweep(file, {}, false);
-        promise(!sweep.cells.empty(), "a sweep has cells");
-        break;
+  switch (static_cast<unsigned char>(input[0]) % 4) {
+    case 0:
+      promise(!load_sweep(file, {}, false).cells.empty(), "a sweep has cells");
+      break;
+    case 1:
+      for (const Json& item : load_targets(file)) {
+        const Target target = parse_target(item);
+        promise(target.loss() >= 0 || target.unit == "nats", "a perplexity of at least 1 is a loss of at least 0");
       }
-      case 1:
-        for (const Json& item : load_targets(file)) {
-          const Target target = parse_target(item);
-          promise(target.loss() >= 0 || target.unit == "nats", "a perplexity of at least 1 is a loss of at least 0");
-        }
-        break;
-      case 2:
-        parameter_table(load_model(file));
-        break;
-      default:
-        folder().write("entropy.json", input.substr(1));
-        entropy_floor(folder() / "tales.bin");
-    }
-  });
+      break;
+    case 2:
+      parameter_table(load_model(file));
+      break;
+    default:
+      folder().write("entropy.json", input.substr(1));
+      entropy_floor(folder() / "tales.bin");
+  }
+}
+
+void sweep_entry(std::string_view input) {
+  result_or_error([&] { read_sweep_input(input); });
 }
 
 Strings sweep_seeds() {
-  return {std::string(1, 0) + R"({"base": "base.json", "dir": "s", "set": {"run.steps": 8},
- "axes": {"case": {"a": {}, "b": {"batch.sequences": 2, "config": "base.json"}}, "optimizer.lr": [0.1, 0.2]},
+  return valid(
+      {std::string(1, 0) + R"({"base": "base.json", "dir": "s", "set": {"run.steps": 8},
+ "axes": {"case": {"a": {}, "b": {"batch.sequences": 2, "config": "base.json"}}, "grad_clip": [1, 2]},
  "tune": {"path": "optimizer.lr", "factors": [0.5, 1], "extend": 2}, "seeds": [1, 2], "against": "a",
  "resources": {"jobs": 1, "launcher": "mpirun -n {ranks}"}, "checkpoints": "remove", "retries": 2})",
-          std::string(1, 1) + R"({"targets": [{"config": "base.json", "set": {"optimizer.lr": 0.1}, "metric": "val_loss",
+       std::string(1, 1) + R"({"targets": [{"config": "base.json", "set": {"optimizer.lr": 0.1}, "metric": "val_loss",
  "perplexity": 22.5, "step": 9, "seeds": 3, "deviation": 0.1, "source": "Table 1", "confidence": "plotted"}],
  "elsewhere": [{"source": "Table 2", "what": "x", "optimizer": "muon", "nats": 3.1}]})",
-          std::string(1, 2) + R"({"model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "pad_token_id": null,
+       std::string(1, 2) + R"({"model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "pad_token_id": null,
  "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64, "rope_scaling":
  {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
   "original_max_position_embeddings": 16}, "max_position_embeddings": 32, "torch_dtype": "bfloat16"})",
-          std::string(1, 3) + R"({"entropy": 1.5, "shards": {"tales.bin": {"nats_per_token": 0.5}}})"};
+       std::string(1, 3) + R"({"entropy": 1.5, "shards": {"tales.bin": {"nats_per_token": 0.5}}})"},
+      read_sweep_input);
 }
 
 const char* const run_files[] = {"metrics.jsonl", "checkpoints/step_00000001/manifest.json",
@@ -231,7 +244,8 @@ void rendezvous_entry(std::string_view input) {
   static const auto [secret, port] = [] {
     std::pair<uint64_t, uint16_t> read;
     for (const auto& file : std::filesystem::directory_iterator(folder() / "."))
-      if (file.path().filename().string().starts_with("meeting")) std::ifstream(file.path()) >> read.first >> read.second;
+      if (file.path().filename().string().starts_with("meeting"))
+        std::ifstream(file.path()) >> read.first >> read.second;
     return read;
   }();
   const Socket guest(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

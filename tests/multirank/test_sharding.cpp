@@ -98,6 +98,7 @@ Result train(Communicator& communicator, ShardMode shard, Atom matrices, bool ti
   Model model(backend(), tiny_model(tied), options);
   Sharding sharding(communicator, backend(), model, costs_of(model.parameters(), matrices), shard, reduce, true);
   sharding.initialize(7);
+  sharding.weights_changed();  // now, so that the count below holds the messages of the steps only
   std::vector<std::vector<float>> momentum(sharding.shares().size());
   Arena memory(backend(), Category::data);
   Tensor tokens = memory.take(DType::i32, {micro_batch * length}),

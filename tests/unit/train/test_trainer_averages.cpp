@@ -120,7 +120,7 @@ TEST(TrainerAverages, AFileThatShrinksDuringTheirEvaluationDoesNotChangeTheWeigh
     });
     try {
       trainer.validate_averages();
-    } catch (const ShrunkFile&) {
+    } catch (const DataError&) {
       ::_exit(shared_weights(*backend, trainer) == before ? 7 : 2);
     }
     ::_exit(1);
