@@ -85,6 +85,8 @@ SentencepieceModel::Piece read_piece(std::string_view bytes) {
   if (piece.text.empty() || piece.text.size() > longest_piece)
     fail("found a piece of {} bytes, expected 1 to {}", piece.text.size(), longest_piece);
   if (first_invalid_utf8(piece.text) != piece.text.size()) fail("found a piece that is not UTF-8");
+  // The library's tables take a zero byte for the end of a piece, and an empty piece ends the process.
+  if (piece.text.find('\0') != std::string::npos) fail("found a piece with a zero byte");
   if (!std::isfinite(piece.score))
     fail("piece '{}': found the score {}, expected a finite score", piece.text, piece.score);
   return piece;

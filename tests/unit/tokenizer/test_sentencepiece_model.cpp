@@ -43,6 +43,7 @@ TEST(SentencepieceModel, MistakesAreNamed) {
   EXPECT_EQ(model_error(unknown + unknown), "found two unknown pieces, 0 and 1");
   EXPECT_EQ(model_error(unknown.substr(0, 5)), "truncated: found 3 bytes, expected 9");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "\xff"))), "found a piece that is not UTF-8");
+  EXPECT_EQ(model_error(unknown + field(1, field(1, std::string(1, '\0')))), "found a piece with a zero byte");
   EXPECT_EQ(model_error(unknown + field(1, field(1, ""))), "found a piece of 0 bytes, expected 1 to 1024");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + "\x18\x09")), "piece 'a': found the unknown type 9");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + std::string("\x15\0\0\xc0\x7f", 5))),
