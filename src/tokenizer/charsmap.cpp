@@ -53,7 +53,7 @@ class Checker {
     size_t most = 0;
     for (uint32_t byte = 0; byte < 256; ++byte) {
       const uint32_t child = children ^ byte;
-      if (child != 0 && units_[child] != 0 && label(units_[child]) == byte)  // a unit whose bits are all 0 is unused
+      if (units_[child] != 0 && label(units_[child]) == byte)  // a unit whose bits are all 0 is unused
         most = std::max(most, ends_key(units_[child]) + below(child, depth));
     }
     return most;
@@ -107,6 +107,19 @@ Charsmap::Step Charsmap::step(std::string_view text) const {
     if (ends_key(unit) && whole) best = {replacements_.data() + value(units_[at]), i + 1};
   }
   return best;
+}
+
+std::optional<std::string_view> Charsmap::shortest(std::string_view text) const {
+  if (units_.empty()) return {};
+  uint32_t at = offset(units_[0]);
+  for (const char c : text) {
+    at ^= static_cast<unsigned char>(c);
+    const uint32_t unit = units_[at];
+    if (c == '\0' || label(unit) != static_cast<unsigned char>(c)) break;
+    at ^= offset(unit);
+    if (ends_key(unit)) return replacements_.data() + value(units_[at]);
+  }
+  return {};
 }
 
 void Charsmap::apply(std::string_view text, std::string& result) const {

@@ -1,10 +1,12 @@
-// The replacement table that sentencepiece models and Hugging Face's tokenizers store as "precompiled_charsmap". At
-// each position the longest matching key is replaced; if none matches, one character is copied. The table consists of
+// The replacement table that sentencepiece models and Hugging Face's tokenizers store as "precompiled_charsmap".
+// sentencepiece replaces the longest matching key at each position; if none matches, it copies one character. Hugging
+// Face's tokenizers use the same table by another rule (text_rules.cpp). The table consists of
 // the size in bytes of a double-array trie (Aoe 1989, in the layout of Darts-clone), the trie, and the replacements,
 // each ended by a zero byte.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +29,8 @@ class Charsmap {
     size_t length;
   };
   Step step(std::string_view text) const;
+  // The replacement of the shortest key with which the text begins; nullopt if it begins with no key.
+  std::optional<std::string_view> shortest(std::string_view text) const;
 
  private:
   std::vector<uint32_t> units_;

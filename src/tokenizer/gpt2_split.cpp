@@ -18,8 +18,9 @@ const unsigned char* Gpt2Splitter::unicode_classes() {
       code_at.resize(all.size(), code);
     }
     std::vector<unsigned char> classes(code_points, other);
-    const std::pair<const char*, Class> members[] = {{"\\p{L}+", letter}, {"\\p{N}+", number}, {"\\s+", space}};
-    for (auto [pattern, kind] : members)
+    const std::pair<std::string, Class> members[] = {
+        {"\\p{L}+", letter}, {"\\p{N}+", number}, {"[" + white_space + "]+", space}};
+    for (const auto& [pattern, kind] : members)
       for (const auto& [begin, end] : Pattern(pattern).matches(all))
         for (size_t at = begin; at < end; ++at) classes[code_at[at]] = kind;
     return classes;

@@ -1,7 +1,7 @@
 // GPT-2's rule for splitting text into pieces. Byte pairs are never merged across pieces. The rule is
 //   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-// (Radford et al. 2019, the published encoder). Hand-written code matches this expression. PCRE2 only classifies the
-// code points (letters, numbers, spaces), once per process.
+// (Radford et al. 2019, the published encoder), where \s is White_Space. Hand-written code matches this expression.
+// PCRE2 only classifies the code points (letters, numbers, spaces), once per process.
 #pragma once
 
 #include <cstddef>

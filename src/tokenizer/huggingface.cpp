@@ -28,6 +28,36 @@ using Unigram = UnigramModel<double>;
 
 constexpr int64_t most_ids = int64_t{1} << 20;  // bounds the memory of texts_, which grows to the largest id
 
+// Finds added tokens in text, the longest one at each position.
+class AddedInText {
+ public:
+  void add(const std::string& token, int32_t id) { ids_[token] = id; }
+  void finish() {
+    std::vector<std::string> tokens;
+    for (const auto& [token, id] : ids_) tokens.push_back(token);
+    std::sort(tokens.begin(), tokens.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
+    std::string any;
+    for (const std::string& token : tokens) any += (any.empty() ? "" : "|") + Pattern::quoted(token);
+    if (!any.empty()) any_ = Pattern(any);
+  }
+  // Appends the id of every token found. Calls between(begin, end) for the text before, between and after them.
+  template <typename Between>
+  void find(std::string_view text, std::vector<int32_t>& ids, Between between) const {
+    size_t at = 0;
+    if (any_)
+      for (const auto& [begin, end] : any_->matches(text)) {
+        between(at, begin);
+        ids.push_back(ids_.find(std::string(text.substr(begin, end - begin)))->second);
+        at = end;
+      }
+    between(at, text.size());
+  }
+
+ private:
+  std::map<std::string, int32_t> ids_;
+  std::optional<Pattern> any_;
+};
+
 class HuggingFaceTokenizer : public Tokenizer {
  public:
   explicit HuggingFaceTokenizer(const fs::path& path) {
@@ -61,14 +91,13 @@ class HuggingFaceTokenizer : public Tokenizer {
     refuse_invalid_utf8(text);
     if (text.size() >= INT32_MAX)
       fail("tokenizer.json: found a document of {} bytes, expected at most {}", text.size(), INT32_MAX - 1);
-    size_t at = 0;
-    if (plain_added_)
-      for (const auto& [begin, end] : plain_added_->matches(text)) {
-        encode_between(text.substr(at, begin - at), at == 0, ids);
-        ids.push_back(added_.find(std::string(text.substr(begin, end - begin)))->second);
-        at = end;
-      }
-    encode_between(text.substr(at), at == 0, ids);
+    // First the added tokens that are looked for in the text as it is, then those in the normalized text between them.
+    raw_added_.find(text, ids, [&](size_t begin, size_t end) {
+      const std::string normal = rules_.normalize(text.substr(begin, end - begin));
+      normalized_added_.find(normal, ids, [&](size_t from, size_t to) {
+        encode_between(std::string_view(normal).substr(from, to - from), begin == 0 && from == 0, ids);
+      });
+    });
   }
 
   int64_t token_bytes(int32_t id) const override {
@@ -92,8 +121,8 @@ class HuggingFaceTokenizer : public Tokenizer {
   std::vector<std::string> texts_;  // decoded text of every id
   std::vector<bool> stands_for_nothing_;
   std::map<std::string, int32_t> added_;
-  std::set<std::string> in_text_;       // added tokens that are not special and are therefore recognized in text
-  std::optional<Pattern> plain_added_;  // finds the tokens of in_text_
+  std::set<std::string> in_text_;  // added tokens that are not special and are therefore recognized in text
+  AddedInText raw_added_, normalized_added_;
   bool unigram_model_ = false;
   Unigram unigram_;
   // Members for the BPE model. The unigram model also uses byte_fallback_, unknown_ and byte_ids_.
@@ -113,18 +142,15 @@ class HuggingFaceTokenizer : public Tokenizer {
       if (token.boolean("special", false) || content.empty()) continue;
       for (const char* key : {"single_word", "lstrip", "rstrip"})
         if (token.boolean(key, false)) token.fail(key, "found true, expected false");
-      // Such a token would have to be found in the normalized text, but it is found in the text as it is.
-      if (token.boolean("normalized", false) && rules_.normalize(content) != content)
-        token.fail("normalized",
-                   fmt::format("found true, expected false, because the normalizer changes '{}'", content));
       in_text_.insert(content);
+      if (!token.boolean("normalized", false)) {
+        raw_added_.add(content, static_cast<int32_t>(id));
+      } else if (const std::string normal = rules_.normalize(content); !normal.empty()) {
+        normalized_added_.add(normal, static_cast<int32_t>(id));
+      }
     }
-    // The longest token at a position must match, so longer tokens come first.
-    std::vector<std::string> in_text(in_text_.begin(), in_text_.end());
-    std::sort(in_text.begin(), in_text.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
-    std::string any;
-    for (const std::string& token : in_text) any += (any.empty() ? "" : "|") + Pattern::quoted(token);
-    if (!any.empty()) plain_added_ = Pattern(any);
+    raw_added_.finish();
+    normalized_added_.finish();
   }
 
   void set_text(int64_t id, std::string text) {
@@ -218,7 +244,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   void read_unigram(JsonObject& model) {
     unigram_model_ = true;
     byte_fallback_ = model.boolean("byte_fallback", false);
-    const int64_t unknown = model.integer("unk_id", {}, 0, most_ids);
+    const int64_t unknown = model.has("unk_id") ? model.integer("unk_id", {}, 0, most_ids) : no_id;
     const Json& vocabulary = model.raw("vocab");
     std::vector<Unigram::Piece> pieces;
     double lowest = std::numeric_limits<double>::infinity();
@@ -238,12 +264,12 @@ class HuggingFaceTokenizer : public Tokenizer {
       in_text ? set_piece(id, piece) : set_text(id, piece);
     }
     if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "found an id outside the vocabulary");
-    unknown_ = static_cast<int32_t>(unknown);
-    unigram_ = Unigram(std::move(pieces), *unknown_, lowest, byte_ids_);
+    if (unknown != no_id) unknown_ = static_cast<int32_t>(unknown);
+    unigram_ = Unigram(std::move(pieces), unknown_.value_or(no_id), lowest, byte_ids_);
   }
 
-  void encode_between(std::string_view text, bool at_start, std::vector<int32_t>& ids) const {
-    for (const std::string& piece : rules_.divide(text, at_start))
+  void encode_between(std::string_view normal, bool at_start, std::vector<int32_t>& ids) const {
+    for (const std::string& piece : rules_.divide(normal, at_start))
       unigram_model_ ? encode_unigram(piece, ids) : encode_bpe(piece, ids);
   }
 

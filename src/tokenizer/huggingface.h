@@ -12,8 +12,8 @@ namespace rowan {
 // `path` is a tokenizer.json, or its folder. The end token is the eos_token of the tokenizer_config.json in the same
 // folder. If there is no eos_token, the end token is an added token with a usual name, such as </s>. Templates that add
 // tokens around a text are not applied, and special tokens are not recognized in text. Text that is not UTF-8 is
-// refused. Throws Error naming file and field for a kind of model, normalizer or pre-tokenizer that Rowan does not
-// read.
+// refused, and so is a character that is no piece of a unigram model without unknown piece. Throws Error naming file
+// and field for a kind of model, normalizer or pre-tokenizer that Rowan does not read.
 std::unique_ptr<Tokenizer> make_huggingface(const std::filesystem::path& path);
 
 }  // namespace rowan

@@ -21,7 +21,7 @@ PairMerges::PairMerges(const std::vector<PairMerge>& merges) : slots_(std::bit_c
     const uint64_t key = key_of(merge.left, merge.right);
     size_t at = home(key);
     while (slots_[at].pair != UINT64_MAX && slots_[at].pair != key) at = (at + 1) & (slots_.size() - 1);
-    if (slots_[at].pair != key) slots_[at] = {key, merge.rank, merge.id};
+    slots_[at] = {key, merge.rank, merge.id};
   }
 }
 
@@ -95,13 +95,16 @@ std::vector<PairMerge> merges_of_scores(const std::vector<std::pair<std::string,
     return pieces[static_cast<size_t>(a)].second > pieces[static_cast<size_t>(b)].second;
   });
   std::vector<PairMerge> merges;
-  for (size_t rank = 0; rank < order.size(); ++rank) {
-    const int32_t id = order[rank];
+  int32_t rank = 0;
+  float score = 0;
+  for (size_t place = 0; place < order.size(); ++place) {
+    const int32_t id = order[place];
     const std::string_view text = pieces[static_cast<size_t>(id)].first;
+    if (place == 0 || pieces[static_cast<size_t>(id)].second != score) rank = static_cast<int32_t>(place);
+    score = pieces[static_cast<size_t>(id)].second;
     for (size_t cut = 1; cut < text.size(); ++cut) {
       const auto left = ids.find(text.substr(0, cut)), right = ids.find(text.substr(cut));
-      if (left != ids.end() && right != ids.end())
-        merges.push_back({left->second, right->second, static_cast<int32_t>(rank), id});
+      if (left != ids.end() && right != ids.end()) merges.push_back({left->second, right->second, rank, id});
     }
   }
   return merges;

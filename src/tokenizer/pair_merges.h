@@ -19,7 +19,7 @@ struct PairMerge {
 class PairMerges {
  public:
   PairMerges() = default;
-  // If a pair appears twice, the first one counts.
+  // If a pair appears twice, the last one counts, as in Hugging Face's tokenizers.
   explicit PairMerges(const std::vector<PairMerge>& merges);
 
   // Applies all merges with a rank less than `below` to ids[begin, ids.size()), in O(n log n) for n ids.
@@ -36,8 +36,9 @@ class PairMerges {
   size_t home(uint64_t pair) const;
 };
 
-// The merges of a sentencepiece BPE model: every way to make a piece from two other pieces, ranked by the score of the
-// merged piece, highest first. `pieces` holds text and score by id.
+// The merges of a sentencepiece BPE model: every way to make a piece from two other pieces, ordered by the score of the
+// merged piece, highest first. Pieces of equal score share a rank, as the library merges the leftmost of their pairs
+// first. `pieces` holds text and score by id.
 std::vector<PairMerge> merges_of_scores(const std::vector<std::pair<std::string, float>>& pieces);
 
 }  // namespace rowan

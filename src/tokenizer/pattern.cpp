@@ -36,11 +36,16 @@ std::vector<std::pair<size_t, size_t>> Pattern::matches(std::string_view text) c
       pcre2_match_data_create_from_pattern(code, nullptr), pcre2_match_data_free);
   const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(match.get());
   std::vector<std::pair<size_t, size_t>> found;
-  for (size_t at = 0; at < text.size();) {
-    const int count = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
-                                  PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, match.get(), nullptr);
+  for (size_t at = 0; at <= text.size() && !text.empty();) {
+    const int count = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, PCRE2_NO_UTF_CHECK,
+                                  match.get(), nullptr);
     if (count == PCRE2_ERROR_NOMATCH) break;
     if (count < 0) fail("cannot search a text of {} bytes for a pattern (PCRE2 error {})", text.size(), count);
+    if (ends[0] == ends[1] && !found.empty() && found.back().second == ends[1]) {
+      do ++at;  // to the next character
+      while (at < text.size() && (text[at] & 0xc0) == 0x80);
+      continue;
+    }
     found.emplace_back(ends[0], ends[1]);
     at = ends[1];
   }

@@ -9,8 +9,10 @@
 #include "tokenizer/charsmap.h"
 #include "tokenizer/gpt2_split.h"
 #include "tokenizer/nfc.h"
+#include "tokenizer/oniguruma.h"
 #include "tokenizer/pattern.h"
 #include "tokenizer/unigram.h"
+#include "tokenizer/utf8.h"
 
 namespace rowan {
 namespace {
@@ -38,7 +40,7 @@ Pattern pattern_of(JsonObject& step) {
   pattern.finish();
   if (text.empty()) step.fail("pattern", "is empty");
   try {
-    return expression ? Pattern(text) : Pattern::literal(text);
+    return expression ? Pattern(from_oniguruma(text)) : Pattern::literal(text);
   } catch (const Error& error) {
     step.fail("pattern", error.what());
   }
@@ -59,7 +61,7 @@ void split(Pieces& pieces, const Pattern& pattern, Behavior behavior, bool inver
     std::string open;  // a part to which the next one may be joined
     bool open_matched = false;
     for (auto& [text, matched] : parts) {
-      const bool joins = (behavior == Behavior::contiguous && !open.empty() && matched == open_matched) ||
+      const bool joins = (behavior == Behavior::contiguous && matched == open_matched) ||
                          (behavior == Behavior::merged_with_previous && matched && !open_matched) ||
                          (behavior == Behavior::merged_with_next && !matched && open_matched);
       if (joins) {
@@ -84,6 +86,56 @@ void replace(std::string& text, const Pattern& pattern, const std::string& conte
   text = result.append(text, at);
 }
 
+// Replaces as Hugging Face's tokenizers do. A grapheme cluster (Unicode Standard Annex 29) of few bytes that begins
+// with a key is replaced as a whole, even if more of it follows the key. Otherwise each of its characters is.
+class ClusterReplacement {
+ public:
+  explicit ClusterReplacement(Charsmap table) : table_(std::move(table)) {}
+
+  void operator()(std::string& text) const {
+    std::string result;
+    // Between two ASCII characters other than \r\n is always a boundary, which saves most searches for clusters.
+    auto joined = [&](size_t end) {
+      const char before = text[end - 1], after = text[end];
+      return ((before | after) & 0x80) != 0 || (before == '\r' && after == '\n');
+    };
+    for (size_t at = 0, end; at < text.size(); at = end) {
+      end = at + 1;
+      while (end < text.size() && joined(end)) ++end;
+      const std::string_view part = std::string_view(text).substr(at, end - at);
+      if (part.size() == 1) {
+        replace_cluster(part, result);
+        continue;
+      }
+      for (const auto& [begin, stop] : cluster_.matches(part))
+        replace_cluster(part.substr(begin, stop - begin), result);
+    }
+    text = std::move(result);
+  }
+
+ private:
+  static constexpr size_t longest_cluster = 5;  // in bytes
+  Charsmap table_;
+  // PCRE2's \X ends a cluster between a regional indicator and a mark that continues it.
+  Pattern cluster_{R"([\x{1f1e6}-\x{1f1ff}]{1,2}[\p{M}\x{200c}\x{200d}\x{ff9e}\x{ff9f}\x{1f3fb}-\x{1f3ff}]*|\X)"};
+
+  void replace_cluster(std::string_view cluster, std::string& result) const {
+    if (cluster.size() <= longest_cluster)
+      if (const auto replacement = table_.shortest(cluster)) {
+        result += *replacement;
+        return;
+      }
+    for (size_t at = 0, next; at < cluster.size(); at = next) {
+      uint32_t code;
+      read_utf8(cluster, at, code, next);
+      const std::string_view character = cluster.substr(at, next - at);
+      result += table_.shortest(character).value_or(character);
+    }
+  }
+};
+
+const std::string spaces = "[" + white_space + "]+";
+
 }  // namespace
 
 TextRules::TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer) {
@@ -98,9 +150,9 @@ std::string TextRules::normalize(std::string_view text) const {
   return normal;
 }
 
-std::vector<std::string> TextRules::divide(std::string_view text, bool at_start) const {
-  Pieces pieces{normalize(text)};
-  if (pieces[0].empty()) return {};
+std::vector<std::string> TextRules::divide(std::string_view normal, bool at_start) const {
+  if (normal.empty()) return {};
+  Pieces pieces{std::string(normal)};
   for (const Step& step : steps_) step(pieces, at_start);
   return pieces;
 }
@@ -128,18 +180,14 @@ void TextRules::add_normalizer(JsonObject step) {
     } catch (const Error& error) {
       step.fail("precompiled_charsmap", error.what());
     }
-    normalizers_.push_back([table](std::string& text) {
-      std::string replaced;
-      table.apply(text, replaced);
-      text = replaced;
-    });
+    normalizers_.push_back(ClusterReplacement(std::move(table)));
   } else {
     const bool left = step.boolean("strip_left"), right = step.boolean("strip_right");
     if (left || right)
       normalizers_.push_back(
-          [pattern = Pattern(left && right ? "^\\s+|\\s+\\z"
-                             : left        ? "^\\s+"
-                                           : "\\s+\\z")](std::string& text) { replace(text, pattern, ""); });
+          [pattern = Pattern(left && right ? "\\A" + spaces + "|" + spaces + "\\z"
+                             : left        ? "\\A" + spaces
+                                           : spaces + "\\z")](std::string& text) { replace(text, pattern, ""); });
   }
   step.finish();
 }
@@ -147,6 +195,8 @@ void TextRules::add_normalizer(JsonObject step) {
 void TextRules::add_pre_tokenizer(JsonObject step) {
   const std::string type =
       step.choice("type", {"Sequence", "ByteLevel", "Split", "Metaspace", "WhitespaceSplit", "Whitespace", "Digits"});
+  if (byte_level_)
+    step.fail("type", fmt::format("found {} after ByteLevel, expected ByteLevel to be the last step", type));
   if (type == "Sequence") {
     for (JsonObject& one : step.objects("pretokenizers")) add_pre_tokenizer(one);
   } else if (type == "ByteLevel") {
@@ -172,9 +222,10 @@ void TextRules::add_pre_tokenizer(JsonObject step) {
     });
   } else {
     const bool words = type == "Whitespace";
-    steps_.push_back([words, pattern = Pattern(words ? "\\w+|[^\\w\\s]+" : "\\s+")](Pieces& pieces, bool) {
-      split(pieces, pattern, Behavior::removed, words);
-    });
+    // This step is written for the regular expressions of Rust, where \w has the two join controls.
+    const std::string word = word_characters + "\\x{200c}\\x{200d}";
+    steps_.push_back([words, pattern = Pattern(words ? fmt::format("[{0}]+|[^{0}{1}]+", word, white_space) : spaces)](
+                         Pieces& pieces, bool) { split(pieces, pattern, Behavior::removed, words); });
   }
   step.finish();
 }

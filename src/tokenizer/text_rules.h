@@ -19,9 +19,9 @@ class TextRules {
 
   // The text after the steps of the normalizer.
   std::string normalize(std::string_view text) const;
-  // Normalizes a text and splits it into pieces. `at_start` says whether a document begins with the text. Metaspace
-  // with prepend_scheme "first" puts a mark only there.
-  std::vector<std::string> divide(std::string_view text, bool at_start) const;
+  // Splits a normalized text into pieces. `at_start` says whether a document begins with the text. Metaspace with
+  // prepend_scheme "first" puts a mark only there.
+  std::vector<std::string> divide(std::string_view normal, bool at_start) const;
 
   // Whether a step maps text to bytes. If so, the model's vocabulary is written in GPT-2's byte alphabet
   // (byte_alphabet.h).

@@ -1,6 +1,8 @@
 #include "tokenizer/tokenizer.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -12,6 +14,8 @@
 
 namespace rowan {
 namespace {
+
+namespace fs = std::filesystem;
 
 class ByteTokenizer : public Tokenizer {
  public:
@@ -38,6 +42,33 @@ class ByteTokenizer : public Tokenizer {
   }
 };
 
+// The kind of tokenizer that a file or folder probably holds, by names and the first byte; "" if neither tells.
+std::string probable_kind(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    if (fs::exists(path / "tokenizer.json", ignored)) return "huggingface";
+    return fs::exists(path / "vocab.json", ignored) || fs::exists(path / "encoder.json", ignored) ? "gpt2" : "";
+  }
+  std::ifstream file(path);
+  const int first = file.get();
+  const fs::path name = path.filename();
+  if (first == '{') return name == "encoder.json" || name == "vocab.json" ? "gpt2" : "huggingface";
+  if (first == 0x0a) return "sentencepiece";  // the first field of a model
+  const bool vocabulary = name.extension() == ".tiktoken" || name == "vocab.bpe" || name == "merges.txt";
+  return file && vocabulary ? "gpt2" : "";
+}
+
+std::unique_ptr<Tokenizer> make_from_file(const std::string& kind, const std::string& file, InvalidUtf8 invalid) {
+  try {
+    if (kind == "gpt2") return std::make_unique<Gpt2Tokenizer>(read_gpt2_vocabulary(file), invalid);
+    return kind == "sentencepiece" ? make_sentencepiece(file) : make_huggingface(file);
+  } catch (const Error& error) {
+    const std::string probable = probable_kind(file);
+    if (probable.empty() || probable == kind) throw;
+    fail("{}; did you mean {}:{}?", error.what(), probable, file);
+  }
+}
+
 }  // namespace
 
 int64_t Tokenizer::token_bytes(int32_t id) const {
@@ -57,12 +88,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 i
   std::unique_ptr<Tokenizer> tokenizer;
   if (spec == "bytes") {
     tokenizer = std::make_unique<ByteTokenizer>(invalid);
-  } else if (kind == "gpt2" && !file.empty()) {
-    tokenizer = std::make_unique<Gpt2Tokenizer>(read_gpt2_vocabulary(file), invalid);
-  } else if (kind == "sentencepiece" && !file.empty()) {
-    tokenizer = make_sentencepiece(file);
-  } else if (kind == "huggingface" && !file.empty()) {
-    tokenizer = make_huggingface(file);
+  } else if ((kind == "gpt2" || kind == "sentencepiece" || kind == "huggingface") && !file.empty()) {
+    tokenizer = make_from_file(kind, file, invalid);
   } else {
     const std::vector<std::string> kinds = {"bytes", "gpt2", "sentencepiece", "huggingface"};
     const bool known = std::find(kinds.begin(), kinds.end(), kind) != kinds.end();

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "base/error.h"
+
 namespace rowan {
 
 template <typename Score>
@@ -72,8 +74,9 @@ void UnigramModel<Score>::search(std::string_view word, Score& score, std::vecto
     Node& target = nodes[end];
     const double candidate = static_cast<double>(piece_score) + nodes[begin].score;
     // Among equal scores, the first one wins.
-    if (target.id == no_id || candidate > target.score)
-      target = {static_cast<Score>(candidate), id, static_cast<uint32_t>(begin)};
+    const bool wins = target.id == no_id || candidate > target.score;
+    if (wins) target = {static_cast<Score>(candidate), id, static_cast<uint32_t>(begin)};
+    return wins;
   };
   for (size_t begin = 0, next; begin < word.size(); begin = next) {
     next = begin + 1;
@@ -88,7 +91,9 @@ void UnigramModel<Score>::search(std::string_view word, Score& score, std::vecto
       relax(begin, at + 1, cells_[node].id, cells_[node].score);
       alone |= at + 1 == next;
     }
-    if (!alone) relax(begin, next, unknown_, unknown_score_);
+    if (!alone && relax(begin, next, unknown_, unknown_score_) && unknown_ == no_id)
+      fail("found the character '{}', which is no piece of the model, and the model has no unknown piece",
+           word.substr(begin, next - begin));
   }
   score = nodes[word.size()].score;
   const size_t first = ids.size();

@@ -38,7 +38,8 @@ class UnigramModel {
   static constexpr size_t longest_piece = 1024;
 
   UnigramModel() = default;
-  // `pieces` are the pieces that may occur in text. `unknown` is the id for a character that is not a piece itself.
+  // `pieces` are the pieces that may occur in text. `unknown` is the id for a character that is not a piece itself, or
+  // no_id if the model has none.
   // `lowest` is the lowest score of a piece; the score of `unknown` is ten less. If `bytes` has a piece for each byte
   // of consecutive unknown characters, these pieces replace `unknown`.
   UnigramModel(std::vector<Piece> pieces, int32_t unknown, Score lowest, const ByteIds& bytes = no_bytes);
@@ -48,7 +49,8 @@ class UnigramModel {
   bool divides_at_words() const { return divides_at_words_; }
   // Appends the ids of the best segmentation. Consecutive unknown characters become one id, or the pieces of their
   // bytes. `word` is normalized UTF-8 with word marks in place of spaces. `score` is the sum over all earlier words;
-  // search() adds the score of `word` to it.
+  // search() adds the score of `word` to it. Without an id for unknown characters, throws Error naming the first
+  // character that would be the best choice as an unknown one at its place, even if a later piece covers it.
   void search(std::string_view word, Score& score, std::vector<int32_t>& ids) const;
 
  private:

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/files.h"
+#include "charsmap_tables.h"
 #include "corpus/tokenize_batch.h"
 #include "corpus/tokenize_job.h"
 #include "data/shard.h"
@@ -10,6 +11,7 @@
 #include "shared_files.h"
 #include "text_files.h"
 #include "token_bytes.h"
+#include "tokenizer/base64.h"
 #include "tokenizer/gpt2.h"
 
 namespace rowan {
@@ -152,6 +154,11 @@ Strings tokenizer_seeds() {
   seeds.push_back(std::string(1, 3) + R"({"added_tokens": [{"id": 0, "content": "</s>", "special": true}],
  "pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always", "split": true},
  "model": {"type": "Unigram", "unk_id": 1, "vocab": [["</s>", 0], ["<unk>", 0], ["_so", -1.5], ["me", -2]]}})");
+  seeds.push_back(std::string(1, 3) + R"({"added_tokens": [{"id": 2, "content": "</s>", "special": true}],
+ "normalizer": {"type": "Precompiled", "precompiled_charsmap": ")" +
+                  encode_base64(one_key('s', "\u00e9")) + R"("},
+ "pre_tokenizer": {"type": "Split", "behavior": "Isolated", "pattern": {"Regex": "(?i:'s|ll)|[^\\s&&[^e]]{,2}|\\w+$|\\p{Han}"}},
+ "model": {"type": "BPE", "vocab": {"o": 0, "m": 1}, "merges": []}})");
   // T5's model is slow to read repeatedly, so only its first pieces are used.
   if (const auto model = shared_file("corpora/tokenizers/t5/spiece.model"); !model.empty())
     seeds.push_back(std::string(1, 2) + read_file(model).substr(0, 6000));

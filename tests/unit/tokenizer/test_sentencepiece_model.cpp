@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "charsmap_tables.h"
 #include "corpus/hard_text.h"
 #include "corpus/train_tokenizer.h"
 #include "random_text.h"
@@ -68,18 +69,6 @@ TEST(Charsmap, ReplacesTheLongestKey) {
   EXPECT_EQ(applied("\ufdfa").size(), 33u);
 }
 
-// A table that maps one key, which is a byte, to its replacement.
-std::string one_key(unsigned char key, const std::string& replacement) {
-  std::vector<uint32_t> units(768);
-  units[0] = 1u << 10 | 1u << 9;  // the children of the root are at 256 ^ byte
-  const uint32_t node = 256 ^ key, value = 512;
-  units[node] = (node ^ value) << 10 | 1u << 8 | key;  // a key ends here, with its value at 512
-  units[value] = 0x80000000u;                          // the replacement at byte 0
-  const auto bytes = static_cast<uint32_t>(units.size() * sizeof units[0]);
-  std::string table(reinterpret_cast<const char*>(&bytes), sizeof bytes);
-  return table.append(reinterpret_cast<const char*>(units.data()), bytes).append(replacement).append(1, '\0');
-}
-
 // Tokenizers rely on the text staying valid UTF-8.
 TEST(Charsmap, GivesOnlyText) {
   auto applied = [](const std::string& table, const std::string& text) {
@@ -95,6 +84,20 @@ TEST(Charsmap, GivesOnlyText) {
       EXPECT_STREQ(error.what(), "precompiled_charsmap: damaged: found a replacement at byte 0 that is not UTF-8");
     }
   EXPECT_EQ(applied(one_key(0xc3, "y"), "a\u00e9b"), "a\u00e9b") << "a key that is the first byte of a character";
+}
+
+// The root of this trie is also its child for 'a', and the search for the end of that key's replacement leaves the
+// table.
+TEST(Charsmap, TheRootIsNoChild) {
+  std::vector<uint32_t> units(256);
+  units[0] = 0x18561;
+  units[0x61] = 0xffffff00;
+  try {
+    Charsmap table(charsmap_table(units, ""));
+    ADD_FAILURE() << "was not refused";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "precompiled_charsmap: damaged: found a cycle in the trie");
+  }
 }
 
 class ModelFile {
@@ -166,6 +169,29 @@ std::string trained(bool bpe) {
 }
 
 #ifdef ROWAN_SENTENCEPIECE
+// Of pairs that make pieces of equal score, the library merges the leftmost one. The hard ids are from sentencepiece
+// 0.2.3.
+TEST(SentencepieceModel, EqualScoresGoFromLeftToRight) {
+  std::string model = field(1, field(1, "<unk>") + "\x18\x02") + field(1, field(1, "<s>") + "\x18\x03") +
+                      field(1, field(1, "</s>") + "\x18\x03");
+  for (const char* pair : {"ab", "ba"}) model += field(1, field(1, pair) + std::string("\x15\0\0\x80\xbf", 5));  // -1
+  for (const char* character : {"a", "b", "\u2581"})
+    model += field(1, field(1, character) + std::string("\x15\0\0\xa0\xc0", 5));  // -5
+  model += field(2, "\x18\x02") + field(3, "");
+  auto tokenizer = ModelFile(model).open();
+  sentencepiece::SentencePieceProcessor library;
+  ASSERT_TRUE(library.LoadFromSerializedProto(model).ok());
+  EXPECT_EQ(tokenizer->encode("bab aba"), (std::vector<int32_t>{7, 4, 6, 7, 3, 5}));
+  Random random(6, 0);
+  for (int i = 0; i < 200; ++i) {
+    std::string text;
+    for (uint64_t n = random.below(20); n > 0; --n) text += "ab "[random.below(3)];
+    std::vector<int> expected;
+    ASSERT_TRUE(library.Encode(text, &expected).ok());
+    ASSERT_EQ(tokenizer->encode(text), std::vector<int32_t>(expected.begin(), expected.end())) << text;
+  }
+}
+
 TEST(TrainedTokenizer, GivesWhatTheLibraryGives) {
   for (bool bpe : {true, false}) {
     const std::string model = trained(bpe);

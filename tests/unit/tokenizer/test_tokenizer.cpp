@@ -98,6 +98,28 @@ TEST(Tokenizer, MistakesNameTheSpec) {
   EXPECT_NE(message_of("gpt2").find("gpt2:FILE"), std::string::npos);
 }
 
+TEST(Tokenizer, AFileOfAnotherKindGetsAHint) {
+  TemporaryFolder folder;
+  const std::string json = folder.write("tokenizer.json", "{}"),
+                    model = folder.write("spiece.model", "\n\x0e\n\x05<unk>"),
+                    ranks = folder.write("a.tiktoken", "IQ== 0\n");
+  auto hint = [](const std::string& spec) {
+    const std::string message = message_of(spec);
+    return message.substr(std::min(message.find("; did you mean"), message.size()));
+  };
+  for (const char* kind : {"gpt2:", "sentencepiece:"})
+    EXPECT_EQ(hint(kind + json), "; did you mean huggingface:" + json + "?");
+  for (const char* kind : {"gpt2:", "huggingface:"})
+    EXPECT_EQ(hint(kind + model), "; did you mean sentencepiece:" + model + "?");
+  for (const char* kind : {"sentencepiece:", "huggingface:"})
+    EXPECT_EQ(hint(kind + ranks), "; did you mean gpt2:" + ranks + "?");
+  const std::string here = folder / "";
+  EXPECT_EQ(hint("gpt2:" + here), "; did you mean huggingface:" + here + "?");
+  for (const std::string& right :
+       {"huggingface:" + json, "sentencepiece:" + model, "gpt2:" + ranks, "gpt2:" + json + "x"})
+    EXPECT_EQ(hint(right), "") << right;
+}
+
 TEST(Tokenizer, FindsTheFirstInvalidByte) {
   EXPECT_EQ(first_invalid_utf8("plain ascii of some length"), 26u);
   EXPECT_EQ(first_invalid_utf8("é中😀"), 9u);
