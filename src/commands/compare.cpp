@@ -148,7 +148,7 @@ void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& op
   command.add("--against", options->against, "a group or run; also print the differences from it, seed by seed")
       .type_name("LABEL");
   command.add("--loss", options->loss, "also print the tokens that each group or run needs to reach this loss")
-      .range(0.0, 1e6);
+      .range(1e-6, 1e6);
   command
       .add("--targets", options->targets,
            "published results of the runs' configs, such as configs/papers/nora/targets.json")

@@ -133,6 +133,9 @@ void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backen
 }
 
 void run_eval(const EvalOptions& options) {
+  if (!options.task.empty() && (!options.data.empty() || options.tokens > 0))
+    fail("{}: found it with --task, expected the validation data or a task, not both",
+         options.data.empty() ? "--tokens" : "--data");
   RunFolder folder(
       options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); }, options.weights);
   if (!options.task.empty() && options.task[0] != "hellaswag")

@@ -250,11 +250,11 @@ void add_plan(CommandLine& command) {
       .add("--device", options->device,
            "also print the time of a step on this GPU: a100, h100, h200, b200 or a JSON file that describes one")
       .type_name("NAME");
-  command.add("--price", options->price, "price of a GPU hour").range(0.0, 1e6);
+  command.add("--price", options->price, "price of a GPU hour").range(1e-6, 1e6);
   command
       .add("--memory", options->memory, "also print the largest micro-batch that fits in this much memory per device")
       .type_name("GIB")
-      .range(0.0, 1e9);
+      .range(1e-6, 1e9);
   command.set_hint(hint_of_key);
   command.set_action([options] { run_plan(*options); });
 }

@@ -37,6 +37,7 @@ std::string fixed_rate_note(const SweepConfig& sweep) {
 }
 
 void sweep_command(const SweepOptions& options) {
+  if (options.list && options.slurm) fail("--slurm: found it with --list, expected one of them");
   SweepConfig sweep =
       load_sweep(options.file, {options.overrides.begin(), options.overrides.end()}, !options.list && !options.slurm);
   if (!options.only.empty()) choose_cells(sweep, listed(options.only));

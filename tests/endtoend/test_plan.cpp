@@ -25,6 +25,9 @@ TEST_F(PlanCommand, BudgetsAStepOnANamedGpu) {
   const Outcome longer = rowan(plan("--device h200 --set run.steps=5000000000"));
   EXPECT_NE(longer.out.find(" GPU hours, without evaluations"), std::string::npos) << longer.out;
   expect_mistake(plan("--price 2"), "--price: needs --device");
+  for (const char* option : {"--price", "--memory"})  // which would not be told from an option that was not given
+    expect_mistake(plan(std::string("--device h200 ") + option + " 0"),
+                   std::string(option) + ": found 0, expected 1e-06 to");
   const Outcome two = rowan(plan("--device h200 --ranks 2"));
   EXPECT_NE(two.out.find("\n  messages         "), std::string::npos) << two.out;
 }

@@ -50,7 +50,7 @@ class Sweep : public SweepCommand {
     const pid_t process = fork();
     if (process == 0) {
       execl("/bin/sh", "sh", "-c",
-            ("exec " + rowan_binary() + " " + arguments + " >/dev/null 2>>" + (dir_ / "err").string()).c_str(),
+            ("exec " + rowan_command() + " " + arguments + " >/dev/null 2>>" + (dir_ / "err").string()).c_str(),
             nullptr);
       _exit(127);
     }
@@ -94,6 +94,7 @@ class Sweep : public SweepCommand {
 using LongSweep = Sweep;
 
 TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
+  expect_mistake("sweep " + file().string() + " --list --slurm", "--slurm: found it with --list, expected one of them");
   Outcome listed = rowan("sweep " + file().string() + " --list");
   ASSERT_EQ(listed.code, 0) << listed.err;
   EXPECT_NE(listed.out.find("4 runs are known now, 4 are open"), std::string::npos) << listed.out;
@@ -150,6 +151,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
                        {"source", "Table 1"}};
   write_file_atomically(dir_ / "targets.json", Json{{"targets", {target}}}.dump());
   const std::string targets = " --targets " + (dir_ / "targets.json").string();
+  expect_mistake("compare " + runs + " --loss 0", "--loss: found 0, expected 1e-06 to");
   Outcome published = rowan("compare " + runs + targets + " --loss 100 --format json");
   ASSERT_EQ(published.code, 0) << published.err;
   for (const Json& row : Json::parse(published.out)["rows"]) {

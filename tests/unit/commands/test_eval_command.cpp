@@ -40,6 +40,12 @@ TEST_F(EvalCommand, ATaskIsReadBeforeTheWeights) {
   EXPECT_EVAL("--task hellaswag " + (folder_ / "none.jsonl").string(), "none.jsonl: ");
 }
 
+TEST_F(EvalCommand, ATaskHasItsOwnData) {
+  const std::string task = "--task hellaswag none.jsonl ", data = (run() / "validation.bin").string();
+  EXPECT_EVAL(task + "--tokens 5", "--tokens: found it with --task, expected the validation data or a task, not both");
+  EXPECT_EVAL(task + "--tokens 5 --data " + data, "--data: found it with --task");
+}
+
 // A model for rows as long as those of the run would not fit.
 TEST_F(EvalCommand, RowsOfATaskAreAsShortAsItsItems) {
   change_config("batch.sequence_length", int64_t{1} << 30);
