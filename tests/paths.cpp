@@ -1,6 +1,8 @@
 #include "paths.h"
 
+#include <cctype>
 #include <cstdlib>
+#include <cstring>
 
 namespace rowan {
 
@@ -9,6 +11,15 @@ namespace rowan {
 
 std::string source_path(const std::string& relative) { return ROWAN_SOURCE_DIR "/" + relative; }
 std::string rowan_binary() { return ROWAN_BINARY; }
+std::string quoted(const std::string& path) {
+  std::string text;
+  for (const char c : path) {
+    if (c > 0 && !std::isalnum(c) && !std::strchr("/._-+,:=@%", c)) text += '\\';
+    text += c;
+  }
+  return text;
+}
+std::string rowan_command() { return quoted(rowan_binary()); }
 std::string mpirun() { return ROWAN_MPIRUN; }
 
 }  // namespace rowan

@@ -124,11 +124,8 @@ class Bench {
 
  private:
   double of(const std::string& recipe, Shape shape) {
-    const Recipe resolved = recipe_config(recipe).main();
-    if (resolved.adamw || resolved.direction == Direction::none)
-      fail("--recipe: found {}, expected a recipe with a direction other than none", recipe);
     const auto [at, fresh] = measured_.try_emplace({recipe, shape});
-    if (fresh) at->second = milliseconds(backend_, options_, resolved, shape);
+    if (fresh) at->second = milliseconds(backend_, options_, recipe_config(recipe).main(), shape);
     return at->second;
   }
 
@@ -141,6 +138,9 @@ class Bench {
 void bench_direction(const DirectionOptions& o) {
   std::vector<Shape> shapes;
   for (const std::string& text : o.matrices) shapes.push_back(parse_shape(text));
+  for (const std::string& recipe : o.recipes)
+    if (const Recipe main = recipe_config(recipe).main(); main.adamw || main.direction == Direction::none)
+      fail("--recipe: found {}, expected a recipe with a direction other than none", recipe);
   auto backend = make_backend(o);
   fmt::print("directions alone, for {} weights, synchronized after each call, on {}\n", o.precision,
              backend->describe());

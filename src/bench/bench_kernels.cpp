@@ -177,7 +177,7 @@ double seconds_spent(Backend& backend, const std::function<void()>& work) {
 // Compares attention within documents of o.documents tokens with attention over whole rows. Each reported time is the
 // least of several runs.
 Json documents_of(Backend& backend, const KernelOptions& o) {
-  const ModelConfig model = load_model(o.model);
+  const ModelConfig model = model_of(o.model);
   const AttentionShape shape = model.attention(o.batch, o.seq, 0);
   const DType dtype = compute_dtype(o);
   Arena memory(backend, Category::workspace);

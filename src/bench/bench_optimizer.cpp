@@ -7,10 +7,10 @@
 #include <cmath>
 #include <cstdio>
 #include <ctime>
-#include <map>
 
 #include "base/random.h"
 #include "bench/bench_run.h"
+#include "bench/step_kinds.h"
 #include "commands/commands.h"
 #include "kernels/ceiling.h"
 #include "kernels/dry/dry_backend.h"
@@ -60,18 +60,11 @@ struct Buffers {
   }
 };
 
-// Steps that do the same work: the first of them, and their number in one period. Some recipes have a period of several
-// steps, because they do more work in every Nth step.
-struct Kind {
-  int64_t first = 0;
-  double count = 0;
-};
-
 // For one recipe: the average work per step, the bytes of state and workspace, and the kinds of steps.
 struct Costs {
   Work work;
   double state_bytes, workspace_bytes;
-  std::vector<Kind> kinds;
+  std::vector<StepKind> kinds;
 };
 
 Costs costs_of(const OptimizerConfig& config, const ParameterTable& table, bool masters) {
@@ -80,17 +73,11 @@ Costs costs_of(const OptimizerConfig& config, const ParameterTable& table, bool 
   Optimizer optimizer(*dry, config, buffers.shares);
   const double period = static_cast<double>(optimizer.period());
   Costs costs{};
-  std::map<std::pair<double, double>, Kind> kinds;
-  for (int64_t step = 1; step <= optimizer.period(); ++step) {
-    dry->reset_work();
-    optimizer.step(step, 1, 1);
-    const Work work = dry->work();
-    costs.work.bytes += work.bytes / period;
-    costs.work.flops += work.flops / period;
-    Kind& kind = kinds[{work.flops, work.bytes}];
-    if (kind.count++ == 0) kind.first = step;
+  costs.kinds = step_kinds(*dry, optimizer);
+  for (const StepKind& kind : costs.kinds) {
+    costs.work.bytes += static_cast<double>(kind.count) * kind.work.bytes / period;
+    costs.work.flops += static_cast<double>(kind.count) * kind.work.flops / period;
   }
-  for (const auto& entry : kinds) costs.kinds.push_back(entry.second);
   costs.state_bytes = static_cast<double>(dry->bytes(Category::optimizer_state));
   costs.workspace_bytes = static_cast<double>(dry->bytes(Category::workspace));
   return costs;
@@ -104,35 +91,37 @@ struct Seconds {
 // Fills the optimizer's state with nonzero values, as in the middle of a run, and makes a warm-up step that touches the
 // memory. Then takes the median of `steps` measurements for each kind of step. Returns the mean over the kinds,
 // weighted by their counts.
-Seconds time_steps(Backend& backend, Optimizer& optimizer, const Tensor& state, const std::vector<Kind>& kinds,
+Seconds time_steps(Backend& backend, Optimizer& optimizer, const Tensor& state, const std::vector<StepKind>& kinds,
                    int steps) {
   for (const StateTensor& kept : optimizer.state())
     for (int64_t at = 0, count; at < kept.tensor.numel(); at += count) {
       count = std::min(state.numel(), kept.tensor.numel() - at);
       backend.copy(kept.tensor.slice(at, count), state.slice(0, count));
     }
-  optimizer.step(kinds[0].first, 1e-3, 1);
+  make_step(optimizer, kinds[0], 0);
   Seconds mean;
   double all = 0;
-  for (const Kind& kind : kinds) {
+  for (const StepKind& kind : kinds) {
     std::vector<double> wall, cpu;
     for (int i = 0; i < steps; ++i) {
       backend.synchronize();
       const std::clock_t cpu_begin = std::clock();
       const auto begin = std::chrono::steady_clock::now();
-      optimizer.step(kind.first, 1e-3, 1);
+      make_step(optimizer, kind, i);
       backend.synchronize();
       wall.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
       cpu.push_back(static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC);
     }
-    mean.wall += kind.count * median(wall);
-    mean.cpu += kind.count * median(cpu);
-    all += kind.count;
+    const auto count = static_cast<double>(kind.count);
+    mean.wall += count * median(wall);
+    mean.cpu += count * median(cpu);
+    all += count;
   }
   return {mean.wall / all, mean.cpu / all};
 }
 
 void bench_optimizer(const OptimizerOptions& o) {
+  for (const std::string& recipe : o.recipes) find_recipe(recipe);
   auto backend = make_backend(o);
   const ParameterTable table = parameter_table(model_of(o.model));
   const bool masters = o.precision == "bf16";

@@ -53,6 +53,17 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+void add_steps_option(CommandLine& command, int& steps) {
+  command.add("--steps", steps, "steps to time; for a recipe that does more work in every Nth step: periods of N steps")
+      .at_least(1)
+      .show_default();
+}
+
+std::string median_text(int steps, int64_t period) {
+  return period == 1 ? fmt::format("median of {}", steps)
+                     : fmt::format("median of {} means of {} steps, the period of the recipe", steps, period);
+}
+
 ModelConfig model_of(const std::string& file) {
   const Json json = parse_json({file, read_file(file)});
   return json.is_object() && json.contains("model") ? load_config(file, {}).model : load_model(file);

@@ -19,6 +19,12 @@ void write_json(const std::string& file, const Json& result);
 // The median; for an even number of values, the larger of the two middle ones.
 double median(std::vector<double> values);
 
+// Adds --steps, the number of measurements. Recipes that do more work in every Nth step are measured over whole periods
+// (Optimizer::period()).
+void add_steps_option(CommandLine& command, int& steps);
+// Names what a time per step is: "median of 5", or the same of means if a period has several steps.
+std::string median_text(int steps, int64_t period);
+
 // Reads the model from a Hugging Face config.json or from a run's config.
 ModelConfig model_of(const std::string& file);
 
