@@ -35,7 +35,7 @@ class CommandTest : public ::testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(dir_); }
 
-  Outcome rowan(const std::string& arguments) { return shell(rowan_binary() + " " + arguments); }
+  Outcome rowan(const std::string& arguments) { return shell(rowan_command() + " " + arguments); }
   Outcome shell(const std::string& command) {
     const std::string out = (dir_ / "out").string(), err = (dir_ / "err").string();
     int status = std::system((command + " >" + out + " 2>" + err).c_str());
@@ -46,7 +46,8 @@ class CommandTest : public ::testing::Test {
   pid_t start(const std::string& arguments) {
     const pid_t child = ::fork();
     if (child == 0) {
-      const std::string command = "exec " + rowan_binary() + " " + arguments + " >" + (dir_ / "log").string() + " 2>&1";
+      const std::string command =
+          "exec " + rowan_command() + " " + arguments + " >" + (dir_ / "log").string() + " 2>&1";
       ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
       ::_exit(127);
     }

@@ -67,7 +67,7 @@ TEST_F(BadData, AnIdOutsideTheVocabularyIsNamedAndWhatWasLearntIsSaved) {
 
 #ifdef ROWAN_MPI
 TEST_F(BadData, AShardThatShrinksUnderSeveralRanksIsNamedOnceAndAllSave) {
-  const std::string command = mpirun() + " -n 2 " + rowan_binary() + " " + train(endless());
+  const std::string command = mpirun() + " -n 2 " + rowan_command() + " " + train(endless());
   expect_saved(
       start_shell(command), run("run"), [&] { fs::resize_file(train_shard(), 4096); },
       "train.bin: became shorter while it was read");
@@ -79,7 +79,7 @@ TEST_F(BadData, AShardThatOneRankLacksIsNamedAtOnce) {
   fs::create_directories(dir_ / "1");
   fs::copy_file(dir_ / "validation.bin", dir_ / "0/validation.bin");
   write_file_atomically(dir_ / "rank.sh", "cd " + dir_.string() + "/${OMPI_COMM_WORLD_RANK-$PMI_RANK} && exec " +
-                                              rowan_binary() + " " + train(into("run")) +
+                                              rowan_command() + " " + train(into("run")) +
                                               " --set data.validation=validation.bin --set shard=optimizer\n");
   const pid_t child = start_shell(mpirun() + " -n 2 sh " + (dir_ / "rank.sh").string());
   EXPECT_EQ(code_of(child), 2) << log();
@@ -96,7 +96,7 @@ TEST_F(BadData, AShardOfOneRankOfSeveralIsNamedAndAllSave) {
     }
     const std::string name = std::string("run_") + shard;
     write_file_atomically(dir_ / "rank.sh", "cd " + dir_.string() + "/${OMPI_COMM_WORLD_RANK-$PMI_RANK} && exec " +
-                                                rowan_binary() + " " + train(endless() + into(name)) +
+                                                rowan_command() + " " + train(endless() + into(name)) +
                                                 " --set data.train=train.bin --set shard=" + shard + "\n");
     expect_saved(
         start_shell(mpirun() + " -n 2 sh " + (dir_ / "rank.sh").string()), run(name),
@@ -106,7 +106,7 @@ TEST_F(BadData, AShardOfOneRankOfSeveralIsNamedAndAllSave) {
 
 TEST_F(BadData, AValidationShardThatShrinksUnderSeveralRanksIsNamedOnceAndAllSave) {
   write_small_shard(dir_ / "validation.bin", 20'001);
-  const std::string command = mpirun() + " -n 2 " + rowan_binary() + " " +
+  const std::string command = mpirun() + " -n 2 " + rowan_command() + " " +
                               train(endless() + "--set run.eval_every=3 --set run.eval_tokens=20000");
   expect_saved(
       start_shell(command), run("run"), [&] { fs::resize_file(dir_ / "validation.bin", 4096); },

@@ -178,7 +178,7 @@ TEST_F(Continuing, AnotherPlaceIsNamed) {
   // Repeats steps 9 to 12. Returns the notes about the place.
   const auto notes = [&](const std::string& more, const std::string& environment = "") {
     std::filesystem::remove_all(checkpoints / "step_00000012");
-    const Outcome result = shell(environment + " " + rowan_binary() + " " + train(more));
+    const Outcome result = shell(environment + " " + rowan_command() + " " + train(more));
     EXPECT_EQ(result.code, 0) << result.err;
     std::string found;
     std::istringstream lines(result.err);

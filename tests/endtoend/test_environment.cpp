@@ -7,7 +7,7 @@ namespace {
 using Environment = TrainCommand;
 
 TEST_F(Environment, ThreadsThatCannotBeAreOneLine) {
-  const std::string rest = rowan_binary() + " " + "plan " + file().string();
+  const std::string rest = rowan_command() + " " + "plan " + file().string();
   for (const char* threads : {"100000", "0", "-3", "two", "2,", "2,0", "99999999999999999999", "4097"}) {
     const Outcome result = shell("OMP_NUM_THREADS=" + std::string(threads) + " " + rest);
     EXPECT_EQ(result.code, 2) << threads;
@@ -20,7 +20,7 @@ TEST_F(Environment, ThreadsThatCannotBeAreOneLine) {
     EXPECT_EQ(shell("OMP_NUM_THREADS=" + std::string(threads) + " " + rest).code, 0) << threads;
   // More threads than the limit on address space allows.
   const Outcome refused =
-      shell("sh -c 'ulimit -v 4000000; exec " + rowan_binary() + " " + train("--set threads=4096 --steps 1") + "'");
+      shell("sh -c 'ulimit -v 4000000; exec " + rowan_command() + " " + train("--set threads=4096 --steps 1") + "'");
   EXPECT_EQ(refused.code, 2) << refused.err;
   EXPECT_NE(refused.err.find("rowan: cannot start 4096 threads: "), std::string::npos) << refused.err;
   EXPECT_FALSE(std::filesystem::exists(run("run")));
@@ -28,13 +28,20 @@ TEST_F(Environment, ThreadsThatCannotBeAreOneLine) {
 
 TEST_F(Environment, TimesThatAreNoneAreOneLine) {
   for (const char* seconds : {"inf", "nan", "1e300", "0", "-1", "5s"}) {
-    const Outcome result = shell("ROWAN_TIMEOUT=" + std::string(seconds) + " " + rowan_binary() + " " + train());
+    const Outcome result = shell("ROWAN_TIMEOUT=" + std::string(seconds) + " " + rowan_command() + " " + train());
     EXPECT_EQ(result.code, 2) << seconds;
     EXPECT_EQ(result.err, fmt::format("rowan: ROWAN_TIMEOUT: found '{}', expected a number of seconds above 0, at most "
                                       "100000000\n",
                                       seconds));
   }
   EXPECT_FALSE(std::filesystem::exists(run("run")));
+}
+
+// The tests themselves also pass where a folder of the checkout has such a name.
+TEST_F(Environment, QuotedPathsAreWordsOfAShell) {
+  for (const std::string path : {"/a b/$HOME;(c)", "/it's \"here\"", "/plain_1.0/x-y", "/é &"})
+    EXPECT_EQ(shell("printf %s " + quoted(path) + " /z").out, path + "/z");
+  EXPECT_EQ(shell("sh -c 'printf %s " + quoted("/a b/$HOME") + "'").out, "/a b/$HOME");
 }
 
 // A name may contain a line break or a terminal escape sequence.
@@ -55,7 +62,7 @@ TEST_F(Environment, FewDescriptorsAreOneLineOrEnough) {
   for (int most = 5; most < 14; ++most) {
     const std::string name = fmt::format("run{}", most);
     const Outcome result =
-        shell(fmt::format("sh -c 'ulimit -n {}; exec {} {}'", most, rowan_binary(), train(into(name))));
+        shell(fmt::format("sh -c 'ulimit -n {}; exec {} {}'", most, rowan_command(), train(into(name))));
     EXPECT_TRUE(result.code == 0 || result.code == 2) << most << result.err;
     EXPECT_EQ(result.code == 2, result.err.find("Too many open files") != std::string::npos) << most << result.err;
     EXPECT_EQ(rowan(train(into(name))).code, 0) << most;

@@ -140,7 +140,7 @@ TEST_F(Folders, AnExportReplacesAnOlderOneAsAWholeAndKeepsWhatIsNotOfIt) {
   beside.erase("notes.txt");
   EXPECT_EQ(beside, fresh);
   older("here");
-  ASSERT_EQ(shell("cd " + (dir_ / "here").string() + " && " + rowan_binary() + " export ../run .").code, 0);
+  ASSERT_EQ(shell("cd " + (dir_ / "here").string() + " && " + rowan_command() + " export ../run .").code, 0);
   EXPECT_EQ(contents(dir_ / "here"), fresh) << "an export into the working directory";
   for (const fs::path& part : parts) EXPECT_FALSE(fs::exists(part)) << part;
 }

@@ -32,7 +32,7 @@ class Insight : public TrainCommand {
     int terminal = -1;
     const pid_t child = ::forkpty(&terminal, nullptr, nullptr, &size);
     if (child == 0) {
-      ::execl("/bin/sh", "sh", "-c", (rowan_binary() + " " + arguments).c_str(), nullptr);
+      ::execl("/bin/sh", "sh", "-c", (rowan_command() + " " + arguments).c_str(), nullptr);
       ::_exit(127);
     }
     std::string text;

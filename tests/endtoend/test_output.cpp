@@ -10,7 +10,7 @@ class Output : public TrainCommand {
  protected:
   // Runs the command with its output redirected.
   Outcome sent(const std::string& arguments, const std::string& redirection) {
-    return shell("sh -c '" + rowan_binary() + " " + arguments + " " + redirection + "'");
+    return shell("sh -c '" + rowan_command() + " " + arguments + " " + redirection + "'");
   }
 };
 
@@ -27,7 +27,7 @@ TEST_F(Output, ARunIsTheSameWhereNothingCanBeShown) {
     EXPECT_NE(read_file(run(name) / "log.txt").find("done: 12 steps"), std::string::npos) << redirection;
   }
   // The reader closes the pipe early.
-  shell("sh -c '{ " + rowan_binary() + " " + train(into("left")) + " 2>&1; echo $? >" + (dir_ / "code").string() +
+  shell("sh -c '{ " + rowan_command() + " " + train(into("left")) + " 2>&1; echo $? >" + (dir_ / "code").string() +
         "; } | head -n 1'");
   EXPECT_EQ(read_file(dir_ / "code"), "0\n");
   EXPECT_EQ(weights(run("left"), 12), whole);
@@ -103,7 +103,7 @@ class ClosedPipe : public Output {
  protected:
   // Runs the command with `stream`, 1 or 2, connected to a pipe whose reader has ended.
   Outcome piped(const std::string& arguments, int stream) {
-    return shell("bash -c 'cd " + dir_.string() + "; exec 3> >(:); wait $!; exec " + rowan_binary() + " " + arguments +
+    return shell("bash -c 'cd " + dir_.string() + "; exec 3> >(:); wait $!; exec " + rowan_command() + " " + arguments +
                  " " + std::to_string(stream) + ">&3'");
   }
 };

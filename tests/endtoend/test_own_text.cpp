@@ -23,7 +23,7 @@ class OwnText : public CommandTest {
     write_file_atomically(dir_ / "text/e.png", "nor this");
   }
   Outcome here(const std::string& arguments) {
-    return shell("cd " + dir_.string() + " && " + rowan_binary() + " " + arguments);
+    return shell("cd " + dir_.string() + " && " + rowan_command() + " " + arguments);
   }
 };
 

@@ -79,7 +79,7 @@ class Ranks : public CommandTest {
   // The command that trains on `ranks` ranks into `run`, with environment variables before it.
   std::string command(int ranks, const std::string& run, const std::string& more = "",
                       const std::string& environment = "") {
-    return environment + " " + mpirun() + " -n " + std::to_string(ranks) + " " + rowan_binary() + " train " +
+    return environment + " " + mpirun() + " -n " + std::to_string(ranks) + " " + rowan_command() + " train " +
            file().string() + " --set run.dir=" + (dir_ / run).string() + " " + more;
   }
   // The command that runs commands[r] on rank r. mpirun's own syntax, COMMAND : COMMAND, ends in a segmentation fault
@@ -300,7 +300,7 @@ TEST_F(Ranks, BatchMeansDoNotDependOnTheirNumber) {
 TEST_F(Ranks, ALoopGoesOnByItself) {
   const std::string more = "--set run.steps=60 --set run.checkpoint_every=5";
   std::vector<pid_t> processes;
-  const pid_t script = start(source_path("scripts/resume.sh") + command(2, "run", more), 1, processes);
+  const pid_t script = start(quoted(source_path("scripts/resume.sh")) + command(2, "run", more), 1, processes);
   ASSERT_EQ(processes.size(), 1) << read_file(dir_ / "log");
   const fs::path checkpoints = run("run") / "checkpoints";
   while (list_checkpoints(checkpoints).empty() && parent_of(script)) std::this_thread::sleep_for(milliseconds(5));
@@ -312,7 +312,7 @@ TEST_F(Ranks, ALoopGoesOnByItself) {
   EXPECT_NE(log.find("going on from the newest checkpoint"), std::string::npos) << log;
   EXPECT_NE(log.find("resumed from"), std::string::npos) << log;
   EXPECT_TRUE(fs::exists(checkpoints / "step_00000060"));
-  expect_one_line(source_path("scripts/resume.sh") + command(2, "run", "--set run.steeps=1"), "steeps");
+  expect_one_line(quoted(source_path("scripts/resume.sh")) + command(2, "run", "--set run.steeps=1"), "steeps");
 }
 
 // A stop signal to the loop, to mpirun or to one rank makes all ranks save. The signal to mpirun is neither SIGTERM nor
@@ -325,7 +325,7 @@ TEST_F(Ranks, AStopReachesEveryRank) {
   for (const auto& [asked, signal] : requests) {
     SCOPED_TRACE(fmt::format("{} {}", asked, signal));
     std::vector<pid_t> processes;
-    const pid_t loop = start(source_path("scripts/resume.sh") + command(2, "run", more), 1, processes);
+    const pid_t loop = start(quoted(source_path("scripts/resume.sh")) + command(2, "run", more), 1, processes);
     ASSERT_EQ(processes.size(), 1) << read_file(dir_ / "log");
     const std::string done = fmt::format("step {}/", before + 1);
     while (read_file(dir_ / "log").find(done) == std::string::npos && parent_of(loop))
@@ -360,7 +360,7 @@ TEST_F(Ranks, MistakesAreOneLine) {
 }
 
 TEST_F(Ranks, ThatDifferAreNamed) {
-  const std::string train = rowan_binary() + " train " + file().string() + " ";
+  const std::string train = rowan_command() + " train " + file().string() + " ";
   expect_one_line(one_each({train, train, train + "--set optimizer.lr=0.02"}),
                   "rank 2 differs from rank 0 and others: config /optimizer/lr is 0.02, not 0.01");
 

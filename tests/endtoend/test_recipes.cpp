@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 int run_recipe(const std::string& name, const std::string& arguments) {
-  std::string command = "ROWAN=" + rowan_binary() + " " + source_path("data/" + name) + "/get.sh --offline " +
+  std::string command = "ROWAN=" + rowan_command() + " " + quoted(source_path("data/" + name)) + "/get.sh --offline " +
                         arguments + " >/dev/null 2>&1";
   return exit_code(std::system(command.c_str()));
 }
@@ -32,7 +32,7 @@ TEST(Recipes, C4FromRealFiles) {
   }
   fs::copy(samples / "c4-train.00000-of-01024.first3.json.gz", folder / "raw/c4-validation.00000-of-00001.json.gz");
   std::string arguments =
-      "--raw " + folder / "raw" + " --out " + folder / "out" + " --tokenizer sentencepiece:" + model.string();
+      "--raw " + folder / "raw" + " --out " + folder / "out" + " --tokenizer sentencepiece:" + quoted(model.string());
   ASSERT_EQ(run_recipe("c4", arguments), 0);
   Json manifest = Json::parse(read_file(folder / "out/manifest.json"));
   EXPECT_EQ(manifest["documents"], 33);
@@ -57,12 +57,13 @@ TEST(Recipes, FineWebFromRealParquet) {
   TemporaryFolder folder;
   for (const char* name : {"fineweb", "fineweb_100b", "fineweb_edu", "openwebtext"}) {
     std::string out = folder / name;
-    ASSERT_EQ(
-        run_recipe(name, "--raw " + samples.string() + " --out " + out + " --tokenizer bytes --validation every:10"), 0)
+    ASSERT_EQ(run_recipe(name, "--raw " + quoted(samples.string()) + " --out " + out +
+                                   " --tokenizer bytes --validation every:10"),
+              0)
         << name;
     EXPECT_EQ(Json::parse(read_file(out + "/manifest.json"))["documents"], 300) << name;
   }
-  const std::string all = "--raw " + samples.string() + " --out " + folder / "all" + " --tokenizer bytes";
+  const std::string all = "--raw " + quoted(samples.string()) + " --out " + folder / "all" + " --tokenizer bytes";
   EXPECT_EQ(run_recipe("fineweb", all), 2) << "100 million validation tokens leave none for training";
   // A partial file stops the command although the other files are complete.
   fs::create_directory(folder / "raw");
@@ -85,7 +86,7 @@ class RecipeMistake : public CommandTest {
     fs::permissions(dir_ / "bin" / name, fs::perms::owner_all);
   }
   Outcome recipe(const std::string& name, const std::string& arguments) {
-    return shell("ROWAN=" + rowan_binary() + " " + source_path("data/" + name) +
+    return shell("ROWAN=" + rowan_command() + " " + quoted(source_path("data/" + name)) +
                  "/get.sh --offline --tokenizer bytes " + arguments);
   }
   void expect_refused(const Outcome& result, const std::string& part) {
@@ -131,7 +132,7 @@ TEST_F(RecipeMistake, AMissingVocabularyIsNamed) {
     fs::copy(source_path(std::string("data/") + file), dir_ / "data" / file);
   for (const char* part : {"train", "validation"})
     write(std::string("data/c4/raw/c4-") + part + ".00000-of-00001.json.gz", gzip(random_json_lines(1, 20)));
-  expect_refused(shell("ROWAN=" + rowan_binary() + " " + path("data/c4/get.sh") + " --offline"),
+  expect_refused(shell("ROWAN=" + rowan_command() + " " + path("data/c4/get.sh") + " --offline"),
                  "with a network, run data/tokenizers/get.sh t5.model");
 }
 

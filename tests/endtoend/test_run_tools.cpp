@@ -209,7 +209,7 @@ TEST_F(RunTools, DamagedCheckpointIsNamed) {
 }
 
 TEST_F(RunTools, BenchesWriteTheirFiguresAsJson) {
-  const std::string model = source_path("configs/models/gpt2_tiny.json"), file = (dir_ / "bench.json").string();
+  const std::string model = quoted(source_path("configs/models/gpt2_tiny.json")), file = (dir_ / "bench.json").string();
   const std::string step = " --device cpu --threads 1 --batch 1 --seq 8 --model " + model + " --json " + file;
   Outcome kernels = rowan("bench kernels --repeats 1 --recipe adamw nora namo-d" + step);
   ASSERT_EQ(kernels.code, 0) << kernels.err;
@@ -248,8 +248,8 @@ TEST_F(RunTools, BenchesWriteTheirFiguresAsJson) {
 // A kill in the middle leaves the rows that were measured.
 TEST_F(RunTools, BenchesWriteEachRow) {
   const fs::path file = dir_ / "bench.json";
-  const std::string model =
-      " --device cpu --threads 1 --model " + source_path("configs/models/gpt2_tiny.json") + " --json " + file.string();
+  const std::string model = " --device cpu --threads 1 --model " +
+                            quoted(source_path("configs/models/gpt2_tiny.json")) + " --json " + file.string();
   for (const std::string bench : {"kernels --repeats 5 --batch 1 --seq 8", "optimizer --steps 500"}) {
     const pid_t child = start("bench " + bench + model);
     until(child, [&] { return fs::exists(file); });

@@ -352,7 +352,7 @@ TEST_F(Safety, OldCheckpointsThatCannotBeRemovedDoNotEndARun) {
   for (int level = 0; level < 100; ++level) deep /= "d";
   fs::create_directories(deep);
   const Outcome result =
-      shell("ulimit -n 64; " + rowan_binary() + " " + train(more + "--resume --steps 14 --set run.keep=1"));
+      shell("ulimit -n 64; " + rowan_command() + " " + train(more + "--resume --steps 14 --set run.keep=1"));
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(checkpoints(), (std::vector<std::string>{"step_00000006", "step_00000006.part", "step_00000014"}));
   const std::string text = fmt::format("warning: cannot remove old checkpoints: {}: Too many open files",

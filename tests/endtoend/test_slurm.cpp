@@ -37,18 +37,18 @@ class Slurm : public CommandTest {
   std::string environment(const std::string& more, const std::string& before = "") const {
     // The batch script meets at port 20000 + SLURM_JOB_ID % 12000.
     const int job = std::stoi(port_) - 20000;
-    return "cd " + source_path() + " && " + before + "PATH=" + source_path("tests/endtoend/slurm") +
-           ":$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" + std::to_string(job) + " " + more + " ";
+    return "cd " + quoted(source_path()) + " && " + before + "PATH=" + quoted(source_path("tests/endtoend/slurm")) +
+           ":\"$PATH\" SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" + std::to_string(job) + " " + more + " ";
   }
   // The command of a Slurm step of three tasks without MPI.
   std::string step(const std::string& address, const std::string& more, const std::string& options = "",
                    const std::string& arguments = "") const {
     return environment("ROWAN_SECRET=of-the-test ROWAN_RENDEZVOUS=" + address + " " + more) +
-           "srun --mpi=none --ntasks-per-node=3 " + options + " bash -c 'exec " + rowan_binary() + " train " +
+           "srun --mpi=none --ntasks-per-node=3 " + options + " bash -c 'exec " + rowan_command() + " train " +
            (dir_ / "config.json").string() + arguments + "'";
   }
   std::string batch(const std::string& more, const std::string& before = "") const {
-    return environment("SLURM_GPUS_ON_NODE=2 ROWAN=" + rowan_binary() + " " + more, before) +
+    return environment("SLURM_GPUS_ON_NODE=2 ROWAN=" + rowan_command() + " " + more, before) +
            "bash scripts/slurm.sbatch " + (dir_ / "config.json").string();
   }
   std::string tcp() const { return "tcp:localhost:" + port_; }

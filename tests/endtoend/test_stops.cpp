@@ -39,7 +39,7 @@ TEST_F(Stops, CommandsThatWriteNothingEndAtOnce) {
   for (const auto& entry : fs::recursive_directory_iterator(run("whole")))
     if (entry.is_regular_file()) before[entry.path()] = read_file(entry.path());
   const std::string tiny = " --device cpu --threads 1 --batch 1 --seq 8 --steps 1000000 --model " +
-                           source_path("configs/models/gpt2_tiny.json");
+                           quoted(source_path("configs/models/gpt2_tiny.json"));
   for (const std::string& command :
        {"eval " + run("whole").string() + " --device cpu --data " + (dir_ / "long.bin").string(), "bench step" + tiny,
         std::string("bench loader --seconds 1000")})

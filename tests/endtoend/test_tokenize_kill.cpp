@@ -118,7 +118,7 @@ TEST(TokenizeKill, AFullDiskSaysSoAndTheSameCommandGoesOn) {
   TemporaryFolder folder;
   const std::string input = folder.write("a.jsonl", random_json_lines(1, 8000));
   auto tokenize = [&](const char* out, const std::string& limit) {
-    const std::string command = limit + "exec " + rowan_binary() +
+    const std::string command = limit + "exec " + rowan_command() +
                                 " tokenize --tokenizer bytes --save-seconds 0 --out " + folder / out + " " + input +
                                 " 2>" + folder / "err";
     return std::system(("sh -c '" + command + "'").c_str());
@@ -141,7 +141,7 @@ TEST(TokenizeKill, AShorterStreamLeavesNoOldShards) {
   const std::string long_stream = folder.write("long.jsonl", random_json_lines(1, 12000) + "not JSON\n");
   const std::string short_stream = folder.write("short.jsonl", random_json_lines(2, 3000));
   auto tokenize = [&](const char* out, const std::string& input, const char* more) {
-    const std::string command = rowan_binary() + " tokenize --tokenizer bytes --shard-tokens 100000 --validation " +
+    const std::string command = rowan_command() + " tokenize --tokenizer bytes --shard-tokens 100000 --validation " +
                                 "every:20 --out " + folder / out + " " + more + " - <" + input + " 2>" + folder / "err";
     return WEXITSTATUS(std::system(command.c_str()));
   };

@@ -37,7 +37,7 @@ class Train : public TrainCommand {
 
 TEST_F(Train, QuickstartAtReducedSizeComesNearTheEntropyFloor) {
   ASSERT_EQ(rowan("tales --out " + dir_.string()).code, 0);
-  Outcome result = rowan("train " + source_path("configs/quickstart.json") +
+  Outcome result = rowan("train " + quoted(source_path("configs/quickstart.json")) +
                          " --set run.steps=220 --set data.train=" + (dir_ / "train.bin").string() +
                          " --set data.validation=" + (dir_ / "validation.bin").string() + " --set run.eval_every=0" +
                          into("quickstart"));

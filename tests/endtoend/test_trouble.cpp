@@ -80,7 +80,7 @@ TEST_F(Trouble, AFolderOfShardsHasOneOwner) {
 }
 
 TEST_F(Trouble, TextFromAPipeIsNotAddedToFinishedShards) {
-  const std::string command = R"(sh -c 'echo "{\"text\": \"some text\"}" | )" + rowan_binary() +
+  const std::string command = R"(sh -c 'echo "{\"text\": \"some text\"}" | )" + rowan_command() +
                               " tokenize --tokenizer bytes --out " + (dir_ / "shards").string() + " -'";
   EXPECT_EQ(shell(command).code, 0);
   const auto before = contents(dir_ / "shards");
@@ -102,7 +102,7 @@ TEST_F(Trouble, AnExportOnAFullDiskLeavesTheOlderWhole) {
   // A limit on file sizes, in units of 512 bytes, makes writes fail as on a full disk. Depending on the limit, the
   // weights or the text files beside them cannot be written.
   for (int blocks : {0, 1, 8, 30}) {
-    Outcome full = shell("sh -c 'ulimit -f " + std::to_string(blocks) + "; exec " + rowan_binary() + " export " +
+    Outcome full = shell("sh -c 'ulimit -f " + std::to_string(blocks) + "; exec " + rowan_command() + " export " +
                          run("newer").string() + " " + out + "'");
     if (blocks > 0) {  // with 0, the message cannot be written either
       EXPECT_EQ(full.code, 2) << blocks << full.err;

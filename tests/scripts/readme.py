@@ -13,6 +13,7 @@ or need a cluster, and lines with patterns such as CONFIG, are not run, but the 
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -63,9 +64,9 @@ def make_workplace(folder, rowan):
     shutil.copy(ROOT / "data/tales/grammar.txt", folder / "data/tales")
     (folder / "build").mkdir()
     (folder / "bin").mkdir()
-    scripts = {"build/rowan": STAND_IN.format(rowan=rowan)}
+    scripts = {"build/rowan": STAND_IN.format(rowan=shlex.quote(str(rowan)))}
     if mpirun := shutil.which("mpirun"):
-        scripts["bin/mpirun"] = MPIRUN.format(mpirun=mpirun)
+        scripts["bin/mpirun"] = MPIRUN.format(mpirun=shlex.quote(mpirun))
     for name, text in scripts.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)

@@ -8,7 +8,7 @@ trap 'rm -rf "$folder"' EXIT
 fail() { echo "resume_test: $*" >&2; exit 1; }
 [ "${BASH_VERSINFO[0]}" -ge 5 ] || { echo "resume_test: skipped, because bash ${BASH_VERSION} has no wait -f"; exit 0; }
 
-echo "echo \$\$ >$folder/process; kill -STOP \$\$; exit 129" >"$folder/command"
+echo "echo \$\$ >'$folder/process'; kill -STOP \$\$; exit 129" >"$folder/command"
 bash -x "$source/scripts/resume.sh" sh "$folder/command" 2>"$folder/trace" &
 script=$!
 state() { sed 's/.*) //; s/ .*//' "/proc/$(cat "$folder/process")/stat"; }
