@@ -56,6 +56,7 @@ sanitize:
 	@cmake --build build-sanitize -j $(JOBS) --target unit_tests
 	@export OMP_NUM_THREADS=1 ASAN_OPTIONS=handle_sigbus=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1; \
 	export GTEST_TOTAL_SHARDS=$(JOBS); \
+	trap 'kill $$shards 2>/dev/null; exit 130' HUP INT TERM; \
 	for shard in $$(seq $(JOBS)); do \
 	  GTEST_SHARD_INDEX=$$((shard - 1)) build-sanitize/tests/unit_tests --gtest_brief=1 --gtest_filter='$(SANITIZED)' \
 	    </dev/null & shards+=" $$!"; \
@@ -83,7 +84,9 @@ bench: build
 	build/rowan bench step
 
 format:
-	@find src kernels tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc' | xargs clang-format -i
+	@format=$$(scripts/formatter.sh) || { echo "format: no clang-format 14 here" >&2; exit 1; }; \
+	find src kernels tests -type f ! -name '.*' \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \
+	  -o -name '*.inc' \) -print0 | xargs -0 "$$format" -i
 
 lint:
 	@scripts/lint.sh --strict

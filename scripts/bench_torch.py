@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the training speed of Rowan and PyTorch on this CPU: same models, batch sizes, clipping and AdamW.
 
-Needs PyTorch 2.4 or later (`pip install torch`) and a built `rowan`. PyTorch and Rowan take turns. Prints the tokens/s
+Needs PyTorch 2.5 or later (`pip install torch`) and a built `rowan`. PyTorch and Rowan take turns. Prints the tokens/s
 of both, and the ratio of each turn of Rowan to the turn of PyTorch before it, as median (lowest to highest). --isa
 limits the instructions of Rowan (ROWAN_ISA) and those of PyTorch, oneDNN and MKL; v4 limits only Rowan. --llmc DIR adds
 a row for llm.c with GPT-2, B=4, T=64. DIR is a checkout of llm.c with its starter files and the built program
@@ -224,8 +224,12 @@ def main():
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     if options.isa:
         environment |= {"ROWAN_ISA": options.isa, **LIMITS[options.isa]}
-    version = subprocess.run([sys.executable, "-c", "import torch; print(torch.__version__)"], check=True, text=True,
-                             capture_output=True).stdout.strip()
+    asked = subprocess.run([sys.executable, "-c", "import torch; print(torch.__version__)"], text=True,
+                           capture_output=True)
+    version = asked.stdout.strip()
+    if asked.returncode or tuple(map(int, re.findall(r"\d+", version)[:2])) < (2, 5):
+        found = f"PyTorch {version}" if version else (asked.stderr.strip() or "nothing").splitlines()[-1]
+        sys.exit(f"bench_torch: found {found}, expected PyTorch 2.5 or later (pip install torch)")
     print(f"PyTorch {version}, {options.threads} threads, {options.isa or 'every instruction'}; "
           f"medians of {options.pairs} turns of {options.steps} steps (lowest to highest)\n")
     print("| work | precision | PyTorch | its tokens/s | Rowan tokens/s | ratio of the pairs | Rowan of its products |")

@@ -22,6 +22,7 @@
 # tests, is a failed check. Exit code: 0 if no check failed, 1 if a check failed or a signal stopped
 # the script, 2 if nothing could be run.
 set -uo pipefail
+export LC_ALL=C  # printf and awk read and write numbers with a decimal point
 cd "$(dirname "$0")/.." || exit 2
 refuse() { echo "gpu_check: $*" >&2; exit 2; }
 

@@ -11,6 +11,7 @@
 # FOLDER/contents.txt names. The script fails if FOLDER would be larger than 60 MiB, because such a machine may take no
 # more files than that.
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/.."
 refuse() { echo "gpu_pack: $*" >&2; exit 2; }
 folder=gpu_pack wanted=80,89,90,100 most=60
@@ -23,6 +24,12 @@ while [ $# -gt 0 ]; do
     *) folder=$1 ;;
   esac
   shift
+done
+# FOLDER is replaced, so it must be new, or a pack: contents.txt is the first file of a pack.
+folder=${folder%/} part=${folder%/}.part
+for place in "$folder" "$part"; do
+  [ -n "$place" ] && [ ! -e "$place" ] || grep -qs '^commit ' "$place/contents.txt" ||
+    refuse "found ${place:-/}, which is no pack, expected a new folder or one that gpu_pack wrote"
 done
 command -v nvcc >/dev/null || PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
 command -v nvcc >/dev/null || refuse "no nvcc; install the CUDA toolkit or set CUDA_HOME"
@@ -45,9 +52,10 @@ nccl=$(grep -cE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt || true)
 [ "$nccl" = 0 ] || targets+=(gpu_nccl_tests)
 cmake --build $build -j "$(nproc)" --target "${targets[@]}"
 
-part=$folder.part
+commit="commit $(git describe --always --dirty 2>/dev/null || echo unknown)"
 rm -rf "$part"
 mkdir -p "$part/lib"
+echo "$commit" >"$part/contents.txt"
 strip -o "$part/lib/librowan_core.so" $build/librowan_core.so
 for target in "${targets[@]}"; do
   file=$build/$target
@@ -77,7 +85,7 @@ for i in "${!outside[@]}"; do [ ! -d "${outside[i]}" ] || cp -r "${outside[i]}" 
 glibc=$(find "$part" -maxdepth 2 -type f \( -name '*.so*' -o -perm -u+x \) -exec objdump -T {} + 2>/dev/null |
   grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -1)
 {
-  echo "commit $(git describe --always --dirty 2>/dev/null || echo unknown)"
+  echo "$commit"
   echo "architectures $architectures"
   echo "glibc ${glibc#GLIBC_}"
   [ "$nccl" = 0 ] || echo nccl

@@ -16,6 +16,7 @@
 # The column `always` leaves out blocks that a branch can skip, such as attention's masks, unless they have tensor-core
 # instructions or copies to shared memory. The columns after it divide `always` by kind.
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/.."
 known=scripts/gpu/kernels.txt
 case ${1:-} in
@@ -126,7 +127,7 @@ fi
         printf "%-19s %7s %7s %7s  %s\n", substr(name, 1, at - 1), cell[name, "sm_80"], cell[name, "sm_90"],
                cell[name, "sm_100"], substr(name, at + 1)
       }
-    }' | LC_ALL=C sort
+    }' | sort
 } >"$folder/table"
 [ "$(wc -l <"$folder/table")" -gt 2 ] || { echo "kernel_table: ptxas reported no kernel" >&2; exit 1; }
 

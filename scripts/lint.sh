@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 max_lines=500
-formatter=14  # the version of clang-format in Debian 12; other versions format some code differently
 bad=0
 complain() { echo "lint: $*" >&2; bad=1; }
 
@@ -27,6 +26,7 @@ files() {
 sources=() texts=()
 while IFS= read -r file; do
   case $file in
+    */.*) ;;  # an editor's own file
     *.h | *.cpp | *.cu | *.cuh | *.inc) sources+=("$file") texts+=("$file") ;;
     *.py | *.sh | *.txt | *.cmake | *.md | Makefile | .ci/*) texts+=("$file") ;;
   esac
@@ -61,15 +61,14 @@ if ! absent=$(python3 scripts/named_places.py); then
   complain "ARCHITECTURE.md names files or symbols that do not exist:"$'\n'"$absent"
 fi
 
-format=$(command -v clang-format-$formatter || command -v clang-format || true)
-if [ -n "$format" ] && "$format" --version | grep -q "version $formatter\."; then
+if format=$(scripts/formatter.sh); then
   unformatted=$("$format" --dry-run "${sources[@]}" 2>&1 | grep -o '^[^:]*' | grep -E '\.(h|cpp|cu|cuh|inc)$' | sort -u || true)
   if [ -n "$unformatted" ]; then
     echo "lint: formatting differs, run make format:" $unformatted >&2
     [ "${1:-}" != --strict ] || bad=1
   fi
 else
-  echo "lint: no clang-format $formatter here: formatting NOT checked" >&2
+  echo "lint: no clang-format 14 here: formatting NOT checked" >&2
 fi
 
 [ $bad -eq 0 ] || exit 1

@@ -5,10 +5,13 @@ import re
 import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent
-sources = [path for folder in ("src", "kernels") for path in (root / folder).rglob("*.*")]
-words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in sources)))
+ENDINGS = {".h", ".cpp", ".cu", ".cuh", ".inc", ".md"}
+# An editor's own files begin with a dot.
+sources = [path for folder in ("src", "kernels") for path in (root / folder).rglob("*")
+           if path.suffix in ENDINGS and not path.name.startswith(".")]
+words = set(re.findall(r"\w+", "\n".join(path.read_text(encoding="utf-8") for path in sources)))
 missing = []
-for name in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", (root / "ARCHITECTURE.md").read_text(), flags=re.S)):
+for name in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", (root / "ARCHITECTURE.md").read_text(encoding="utf-8"), flags=re.S)):
     if "NAME" in name or " " in name or name.startswith("-"):
         continue
     if "/" in name or re.search(r"\.\w+$", name):

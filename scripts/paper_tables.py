@@ -101,10 +101,10 @@ def main():
     options = parser.parse_args()
     bad = 0
     for file in sorted(FOLDER.glob("*/targets.json")):
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
         targets, elsewhere = content["targets"], content.get("elsewhere", [])
         readme = file.parent / "README.md"
-        text = readme.read_text()
+        text = readme.read_text(encoding="utf-8")
         if not targets:
             continue
         if BEGIN not in text or END not in text:
@@ -118,7 +118,7 @@ def main():
             print(f"paper_tables: {readme}: differs from targets.json; run scripts/paper_tables.py", file=sys.stderr)
             bad = 1
         else:
-            readme.write_text(new)
+            readme.write_text(new, encoding="utf-8")
     sys.exit(bad)
 
 

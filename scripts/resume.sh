@@ -20,10 +20,14 @@ case "${1:-}" in
   -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
   "" | -*) echo "resume.sh: found '${1:-}', expected a command: scripts/resume.sh COMMAND..." >&2; exit 2 ;;
 esac
-asked=0 child=
+asked=0 child= missed=
 pass_on() {
-  if [ -n "$child" ]; then
-    if [ $asked -eq 0 ]; then kill -USR1 "$child"; else kill -INT "$child"; fi 2>/dev/null
+  if [ -z "$child" ]; then
+    missed=yes
+  elif [ $asked -eq 0 ]; then
+    kill -USR1 "$child" 2>/dev/null
+  else
+    kill -INT "$child" 2>/dev/null
   fi
   asked=$1
 }
@@ -36,9 +40,11 @@ finished=
 [ "${BASH_VERSINFO[0]}" -lt 5 ] || finished=-f
 failures=0
 while true; do
+  [ $asked -eq 0 ] || exit $((128 + asked))
   start=$SECONDS
   "$@" </dev/null &
   child=$!
+  [ -z "$missed" ] || kill -USR1 "$child" 2>/dev/null  # a signal came after the command began, before `child` was set
   while wait $finished "$child"; kill -0 "$child" 2>/dev/null; do :; done  # a trapped signal ends `wait`
   wait "$child"
   code=$? lasted=$((SECONDS - start)) child=

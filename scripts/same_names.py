@@ -23,7 +23,7 @@ rooms = collections.defaultdict(list)
 root = pathlib.Path(__file__).resolve().parent.parent
 for path in sorted([*root.glob("src/*/*.cpp"), *root.glob("tests/unit/*/*.cpp"), *root.glob("kernels/*.cpp"),
                     *root.glob("kernels/dry/*.cpp")]):
-    if APART.search(str(path)):
+    if path.name.startswith(".") or APART.search(str(path)):  # an editor's own files begin with a dot
         continue
     room = root / "kernels" if path.is_relative_to(root / "kernels") else path.parent
     rooms[room].append(path)
@@ -32,13 +32,13 @@ found = 0
 for room, files in rooms.items():
     users, aliases = collections.defaultdict(list), collections.defaultdict(list)
     declared = {}
-    for path in room.glob("*.h"):
-        for line in path.read_text().splitlines():
+    for path in room.glob("[!.]*.h"):
+        for line in path.read_text(encoding="utf-8").splitlines():
             if line[:1].isalpha() and (match := DEFINITIONS[-1].match(line)):
                 declared[match.group(1)] = path
     for path in files:
         names = set()
-        for body in ANONYMOUS.findall(path.read_text()):
+        for body in ANONYMOUS.findall(path.read_text(encoding="utf-8")):
             for line in body.splitlines():
                 if match := ALIAS.match(line):
                     aliases[match.group(1)].append(path)

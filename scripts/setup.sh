@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh          what the program needs
 #   scripts/setup.sh test     also what the tests need
-#   scripts/setup.sh ci       also what .ci/run and scripts/lint.sh --strict need, such as clang-format 14
+#   scripts/setup.sh ci       also what .ci/run and scripts/lint.sh --strict use, such as clang and clang-format 14
 #   scripts/setup.sh arm64    also what scripts/check_arm64.sh needs
 #
 # On other systems the script prints a hint, exits with 0 and lets CMake decide. The exit code is 2 if a package is
@@ -23,7 +23,7 @@ case "$#${1:-}" in
   0) ;;
   1test) needed+=(libgtest-dev python3) ;;
   1arm64) needed+=(libgtest-dev g++-aarch64-linux-gnu qemu-user ninja-build) ;;
-  1ci) needed+=(libgtest-dev python3 clang libomp-dev clang-format-14) optional+=(clang-tidy) ;;
+  1ci) needed+=(libgtest-dev python3 clang libomp-dev) optional+=(clang-format-14 clang-tidy) ;;
   *) echo "setup: found '$*', expected nothing, test, ci or arm64; --help explains them" >&2; exit 2 ;;
 esac
 say() { echo "setup: $*" >&2; }

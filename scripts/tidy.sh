@@ -3,11 +3,20 @@
 # default the commit at which the branch left main or, on main itself, the previous commit. The script stops after
 # TIDY_SECONDS (600) and prints how many of the changed files were checked.
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/.."
+refuse() { echo "tidy: $*" >&2; exit 2; }
 
 base=${1:-$(git merge-base HEAD main 2>/dev/null || true)}
-[ -n "$base" ] && [ "$(git rev-parse "$base")" != "$(git rev-parse HEAD)" ] || base=$(git rev-parse HEAD~1)
-mapfile -t files < <(git diff --name-only --diff-filter=d "$base" -- 'src/*.cpp' 'kernels/*.cpp')
+if [ -n "$base" ]; then
+  commit=$(git rev-parse --verify --quiet "$base^{commit}") || refuse "found '$base', expected a commit"
+  base=$commit
+fi
+[ -n "$base" ] && [ "$base" != "$(git rev-parse HEAD)" ] || base=$(git rev-parse HEAD~1)
+command -v clang-tidy >/dev/null || refuse "found no clang-tidy; scripts/setup.sh ci installs it"
+changed=$(git diff --name-only --diff-filter=d "$base" -- 'src/*.cpp' 'kernels/*.cpp')
+files=()
+[ -z "$changed" ] || mapfile -t files <<<"$changed"
 [ ${#files[@]} -gt 0 ] || { echo "tidy: no source changed since $base"; exit 0; }
 
 # clang-tidy needs a compile command for every single file, so this build does not use ROWAN_UNITY.

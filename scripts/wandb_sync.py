@@ -4,7 +4,7 @@
     python3 scripts/wandb_sync.py RUN... [--project NAME] [--follow [--wait SECONDS]] [--offline]
 
 --follow continues while the runs train, until each has reached its last step, or no process has trained it for SECONDS
-(default 60): run.patience ended it, or it was stopped. --offline (or WANDB_MODE=offline) writes to ./wandb, for a later
+(default 60): run.patience ended it, or it was stopped, or it has not begun. --offline (or WANDB_MODE=offline) writes to ./wandb, for a later
 `wandb sync`. RUN/wandb.json stores the run's id in W&B and the last step that was sent. The next time, the same command
 sends only later steps, even if the run was resumed from an earlier step. Needs `pip install wandb`.
 """
@@ -32,7 +32,7 @@ def arguments():
 def whole_rows(path):
     """The rows of all complete lines. A line that is still being written is left out."""
     rows = []
-    for line in path.read_text().splitlines(keepends=True):
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         if line.endswith("\n"):
             rows.append(json.loads(line))
     return rows
@@ -66,7 +66,7 @@ class Run:
     """A run that is sent. `alive` is the time when a process last trained it, or when this script began to look."""
 
     def __init__(self, folder):
-        self.folder, self.alive = folder, time.monotonic()
+        self.folder, self.alive, self.absent = folder, time.monotonic(), False
 
     def left(self, args):
         """Whether the run is over without its last step. With --follow, a short gap may be a restart."""
@@ -83,9 +83,13 @@ def send(run, args):
     metrics, config_file, memory = folder / "metrics.jsonl", folder / "config.json", folder / "wandb.json"
     for needed in (metrics, config_file):
         if not needed.exists():
-            sys.exit(f"wandb_sync: {folder}: not the directory of a run: no {needed.name}")
-    known = json.loads(memory.read_text()) if memory.exists() else {"id": uuid.uuid4().hex[:12], "step": -1}
-    config = json.loads(config_file.read_text())
+            if not left and args.follow:  # the run may still begin
+                return False
+            print(f"wandb_sync: {folder}: not the directory of a run: no {needed.name}", file=sys.stderr)
+            run.absent = True
+            return True
+    known = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {"id": uuid.uuid4().hex[:12], "step": -1}
+    config = json.loads(config_file.read_text(encoding="utf-8"))
     rows = whole_rows(metrics)
     last = max((row["step"] for row in rows), default=0)
     through = left or any(row["step"] == config["run"]["steps"] and "val_loss" in row for row in rows) or any(
@@ -120,13 +124,15 @@ def main():
         import wandb
     except ImportError:
         sys.exit("wandb_sync: needs the package wandb (pip install wandb)")
-    open_runs = [Run(folder) for folder in args.runs]
+    runs = open_runs = [Run(folder) for folder in args.runs]
     while open_runs:
         open_runs = [run for run in open_runs if not send(run, args)]
         if not args.follow:
             break
         if open_runs:
             time.sleep(POLL_SECONDS)
+    if any(run.absent for run in runs):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,16 @@
 # compiles them without a GPU, if the machine has nvcc and no sanitizer is used. By default the test build compiles for
 # the machine's GPUs, or for sm_90 if there is none or if CMake is older than 3.24.
 set(ROWAN_CUDA AUTO CACHE STRING "GPU kernels in rowan: ON, OFF, or AUTO (where nvcc and a GPU are)")
+string(TOUPPER "${ROWAN_CUDA}" wanted)
+if(wanted MATCHES "^(1|ON|YES|TRUE|Y)$")
+  set(ROWAN_CUDA ON)
+elseif(wanted MATCHES "^(0|OFF|NO|FALSE|N)$")
+  set(ROWAN_CUDA OFF)
+elseif(wanted STREQUAL "AUTO")
+  set(ROWAN_CUDA AUTO)
+else()
+  message(FATAL_ERROR "ROWAN_CUDA: found '${ROWAN_CUDA}', expected ON, OFF or AUTO")
+endif()
 find_program(NVCC nvcc HINTS ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
 file(GLOB gpu_devices /dev/nvidia[0-9]*)
 set(ROWAN_HAS_GPU OFF)

@@ -114,7 +114,8 @@ struct Command {
 class Campaign {
  public:
   Campaign(double seconds, uint64_t seed) : seconds_(seconds), random_(seed, 0) {
-    dir_ = fs::temp_directory_path() / fmt::format("rowan_campaign_{}", ::getpid());
+    // The preloaded library compares paths without symbolic links.
+    dir_ = fs::canonical(fs::temp_directory_path()) / fmt::format("rowan_campaign_{}", ::getpid());
     fs::create_directories(dir_);
     fmt::print("campaign: seed {}, {} s\n", seed, seconds);
   }

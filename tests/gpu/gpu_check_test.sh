@@ -3,6 +3,7 @@
 # the script runs. The test checks the order of the script's parts, the time budget, the results after a kill during
 # each part, the fallbacks, missing tools and libraries, and wrong options.
 set -euo pipefail
+export LC_ALL=C  # bash warns about a locale that is not installed
 source=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

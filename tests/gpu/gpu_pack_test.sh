@@ -2,6 +2,7 @@
 # Tests scripts/gpu_pack.sh with fake versions of nvcc and cmake. The fake cmake makes a small program, which needs a
 # library of CUDA, NCCL, and a library that needs another one.
 set -euo pipefail
+export LC_ALL=C  # bash warns about a locale that is not installed
 source=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -76,6 +77,18 @@ truncate -s +70M "$folder/lib/libinner.so.1"
 if pack other --arch 90; then fail "made a pack of more than 70 MiB"; fi
 [ "$(wc -l <log)" = 1 ] && grep -q "other would have 71 MiB, expected at most 60" log || { cat log; fail "no clear line"; }
 [ -x other/rowan ] && [ ! -e other.part ] || fail "the old pack is damaged"
+# A folder that gpu_pack did not write is refused before anything is built, and so is one that it would use meanwhile.
+mkdir mine new.part && touch mine/work new.part/work
+: >calls
+for name in mine mine/ new . /; do
+  code=0
+  pack $name || code=$?
+  [ $code = 2 ] && [ "$(wc -l <log)" = 1 ] && grep -q "which is no pack" log || { cat log; fail "$name: exit code $code, expected 2 and one line"; }
+done
+[ -e mine/work ] && [ -e new.part/work ] && [ ! -s calls ] || fail "a folder of another kind is not left alone"
+truncate -s -70M "$folder/lib/libinner.so.1"
+pack other/ || { cat log; fail "does not replace its own folder"; }
+[ -x other/rowan ] && [ ! -e other.part ] || fail "the new pack is not in place"
 for bad in "--arch" "--arch sm_90" "--arch 75" "--architecture 90"; do
   code=0
   pack $bad || code=$?

@@ -4,6 +4,7 @@
 # Under another release of nvcc, --check must compare nothing. --loops must count the instructions of loops. The script
 # must refuse an unknown option.
 set -euo pipefail
+export LC_ALL=C  # bash warns about a locale that is not installed
 source=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

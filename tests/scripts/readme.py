@@ -55,7 +55,7 @@ def blocks(page):
 def make_workplace(folder, rowan):
     for name in ["configs", "scripts", "src", "tests", "Makefile"]:
         (folder / name).symlink_to(ROOT / name)
-    for page in ROOT.glob("*.md"):
+    for page in ROOT.glob("[!.]*.md"):
         shutil.copy(page, folder)
     (folder / "data" / "tales").mkdir(parents=True)
     for entry in (ROOT / "data").iterdir():
@@ -93,7 +93,7 @@ def main():
         make_workplace(folder, rowan)
         for page in PAGES:
             output = ""
-            for language, lines in blocks((ROOT / page).read_text()):
+            for language, lines in blocks((ROOT / page).read_text(encoding="utf-8")):
                 if language == "text":
                     mistakes += [f"{page}: not printed: {line}" for line in lines if not shows(output, line)]
                 if language not in ("", "sh"):

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tests that scripts/resume.sh waits while its command is suspended, instead of asking for it in a loop without pause,
-# and that it then returns the exit code of the command.
+# and that it then returns the exit code of the command. Also tests stop signals at moments without a command.
 set -euo pipefail
+export LC_ALL=C  # bash warns about a locale that is not installed
 source=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -20,4 +21,23 @@ wait $script || code=$?
 [ $code -eq 129 ] || fail "found exit code $code, expected 129"
 asked=$(grep -c 'kill -0' "$folder/trace")
 [ "$asked" -le 2 ] || fail "found $asked questions whether the command has ended, expected 1"
+
+# BASH_ENV is read before the script. A signal after the end of a command, here while the script tells of it, leaves no
+# further start.
+cat >"$folder/between" <<'FALSE'
+echo() { command echo "$@"; kill -TERM $$; }
+FALSE
+code=0
+BASH_ENV=$folder/between bash "$source/scripts/resume.sh" sh -c "echo start >>'$folder/starts'; exit 1" 2>"$folder/log" || code=$?
+[ $code -eq 143 ] || fail "found exit code $code, expected 143"
+[ "$(wc -l <"$folder/starts")" = 1 ] || fail "the command began $(wc -l <"$folder/starts") times, expected once"
+
+# A signal just after the start of a command, before the script knows its process, reaches the command.
+cat >"$folder/early" <<'FALSE'
+trap '[ "$BASH_COMMAND" != "child=\$!" ] || [ -e "$ONCE" ] || { : >"$ONCE"; kill -TERM $$; }' DEBUG
+FALSE
+code=0
+ONCE=$folder/once BASH_ENV=$folder/early bash "$source/scripts/resume.sh" sh -c "sleep 5; : >'$folder/whole'" 2>"$folder/log" || code=$?
+[ $code -eq 143 ] || fail "found exit code $code, expected 143"
+[ -e "$folder/once" ] && [ ! -e "$folder/whole" ] || fail "the signal did not reach the command"
 echo "resume_test: passed"

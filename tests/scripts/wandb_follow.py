@@ -29,6 +29,8 @@ def init(**_): return Run()
 
 
 def command(folder, *options):
+    (folder / "wandb.py").write_text(WANDB)
+    (folder / "sent").touch()
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.Popen([sys.executable, SCRIPT, "run", *options], cwd=folder, env=environment,
                             stderr=subprocess.DEVNULL)
@@ -37,8 +39,6 @@ def command(folder, *options):
 def make_run(folder, rows):
     run = folder / "run"
     run.mkdir()
-    (folder / "wandb.py").write_text(WANDB)
-    (folder / "sent").touch()
     (run / "config.json").write_text(json.dumps({"data": {"validation": "v.bin"}, "run": {"steps": 9}}))
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return run
@@ -98,8 +98,24 @@ def test_restart(folder):
     assert sent(folder) == [1, 2, 3, 9]
 
 
+def test_begins_later(folder):
+    """A run that has not begun is waited for."""
+    process = command(folder, "--follow", "--wait", "1000")
+    time.sleep(0.5)
+    make_run(folder, ROWS + [{"step": 9, "loss": 0.5}, {"step": 9, "val_loss": 0.5}])
+    assert process.wait() == 0
+    assert sent(folder) == [1, 2, 3, 9]
+
+
+def test_never_begins(folder):
+    """A run that does not begin in time ends the following of no other run."""
+    make_run(folder, ROWS)
+    assert command(folder, "none", "--follow", "--wait", "0").wait() == 1
+    assert sent(folder) == [1, 2, 3]
+
+
 def main():
-    for test in (test_once, test_stopped, test_follow, test_restart):
+    for test in (test_once, test_stopped, test_follow, test_restart, test_begins_later, test_never_begins):
         with tempfile.TemporaryDirectory() as name:
             test(pathlib.Path(name))
     print("wandb_sync: sends every step and ends")
