@@ -68,7 +68,7 @@ class Builder : public nlohmann::json_sax<Json> {
   bool key(std::string& key) override {
     Json& object = *open_.back();
     if (object.contains(key))
-      refuse(fmt::format("{}: the key '{}' appears twice in one object", place_of(source_, repeated_key(source_.text)),
+      refuse(fmt::format("{}: the key '{}' appears twice in one object", place_in(source_, repeated_key(source_.text)),
                          key));
     next_ = &object[key];
     return true;
@@ -77,8 +77,8 @@ class Builder : public nlohmann::json_sax<Json> {
   bool parse_error(size_t position, const std::string& token, const nlohmann::detail::exception& error) override {
     if (error.id == number_overflow)  // `position` is the end of the number
       refuse(fmt::format("{}: not valid JSON: the number {} is too large",
-                         place_of(source_, position - std::min(position, token.size())), token));
-    const std::string place = place_of(source_, position ? position - 1 : 0);
+                         place_in(source_, position - std::min(position, token.size())), token));
+    const std::string place = place_in(source_, position ? position - 1 : 0);
     std::string reason = error.what();
     if (const size_t at = reason.find("syntax error"); at != std::string::npos) reason = reason.substr(at);
     refuse(fmt::format("{}: not valid JSON: {}", place, reason));
@@ -123,7 +123,7 @@ class Builder : public nlohmann::json_sax<Json> {
 Json parse_json(const JsonSource& source, size_t most_values) {
   // nlohmann's parser would treat a zero byte as the end of the text.
   if (const size_t zero = source.text.find('\0'); zero != std::string::npos)
-    fail("{}: not valid JSON: found a zero byte", place_of(source, zero));
+    fail("{}: not valid JSON: found a zero byte", place_in(source, zero));
   Builder builder(source, most_values);
   Json::sax_parse(source.text, &builder);
   return std::move(builder.result);

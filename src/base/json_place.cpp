@@ -89,7 +89,7 @@ class Locator {
 
 }  // namespace
 
-std::string place_of(const JsonSource& source, size_t byte) {
+std::string place_in(const JsonSource& source, size_t byte) {
   byte = std::min(byte, source.text.size());
   const size_t newline = source.text.rfind('\n', byte ? byte - 1 : 0);
   const size_t begin = byte == 0 || newline == std::string::npos ? std::min(byte, mark_of(source.text)) : newline + 1;

@@ -9,7 +9,7 @@
 namespace rowan {
 
 // Formats "NAME:LINE:COLUMN" of a byte offset; columns count bytes from 1.
-std::string place_of(const JsonSource& source, size_t byte);
+std::string place_in(const JsonSource& source, size_t byte);
 
 // The line number, from 1, of the value at a dotted path ("run.steps") in a JSON text; 0 if it is absent.
 int line_of(const std::string& text, const std::string& path);
