@@ -48,7 +48,9 @@ NamedCheckpoint find_in(const fs::path& named, const std::string& step, const No
   if (fs::exists(named / "manifest.json") && fs::exists(named / "state.json")) {
     if (step != "newest") fail("{}: --step {}: found a checkpoint, expected a run", named.string(), step);
     verify_checkpoint(named);
-    return {fs::absolute(named).lexically_normal().parent_path().parent_path(), named};
+    fs::path checkpoint = fs::absolute(named).lexically_normal();
+    if (!checkpoint.has_filename()) checkpoint = checkpoint.parent_path();  // the path ended in "/" or "."
+    return {checkpoint.parent_path().parent_path(), checkpoint};
   }
   const fs::path folder = named / "checkpoints";
   const std::vector<fs::path> there = list_checkpoints(folder);
@@ -103,7 +105,8 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
     fail("{}: found no config.json, expected the folder of a run", named.string());
   OpenedCheckpoint opened = open_checkpoint(named, step, note, weights);
   checkpoint_ = std::move(opened.checkpoint);
-  const fs::path path = opened.run / "config.json";
+  path_ = opened.run;
+  const fs::path path = path_ / "config.json";
   source_ = std::make_shared<JsonSource>(JsonSource{path.string(), read_file(path)});
   config_ = parse_json(*source_);
   JsonObject object = config();

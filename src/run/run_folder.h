@@ -43,6 +43,8 @@ class RunFolder {
   RunFolder(const std::filesystem::path& named, const std::string& step, const Note& note,
             const std::string& weights = "raw");
 
+  // The folder of the run.
+  const std::filesystem::path& path() const { return path_; }
   // RUN/config.json, for the sections that have no accessor here.
   JsonObject config() const { return JsonObject(source_, config_); }
   const ModelConfig& model() const { return model_; }
@@ -56,6 +58,7 @@ class RunFolder {
   std::optional<DocumentOptions> documents(int32_t end_token) const;
 
  private:
+  std::filesystem::path path_;
   std::shared_ptr<const JsonSource> source_;
   Json config_;
   ModelConfig model_;
