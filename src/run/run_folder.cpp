@@ -25,8 +25,14 @@ fs::path best_checkpoint(const fs::path& run, const std::vector<fs::path>& there
   fs::path best;
   double lowest = std::numeric_limits<double>::infinity(), lowest_of_all = lowest;
   int64_t step_of_lowest = 0;
+  std::string changed;
   if (fs::exists(run / "metrics.jsonl"))
     for (const Json& row : read_metrics(run / "metrics.jsonl", note)) {
+      if (begins_other_evaluation(row)) {  // earlier losses cannot be compared with later ones
+        best.clear();
+        lowest = lowest_of_all = std::numeric_limits<double>::infinity();
+        changed = fmt::format(" since the evaluation changed at step {}", row["step"].get<int64_t>());
+      }
       if (!row.contains("val_loss") || row["val_loss"].is_null() || row["val_loss"] >= lowest) continue;
       const int64_t step = row["step"].get<int64_t>();
       const auto loss = row["val_loss"].get<double>();
@@ -36,7 +42,8 @@ fs::path best_checkpoint(const fs::path& run, const std::vector<fs::path>& there
       best = path;
       lowest = loss;
     }
-  if (best.empty()) fail("{}: --step best: found no evaluated checkpoint; {}", run.string(), steps_text(there));
+  if (best.empty())
+    fail("{}: --step best: found no evaluated checkpoint{}; {}", run.string(), changed, steps_text(there));
   if (lowest_of_all < lowest)
     note(fmt::format("using {}; the lowest loss was at step {}, whose checkpoint is not kept; run.keep_best keeps it",
                      best.filename().string(), step_of_lowest));

@@ -22,9 +22,9 @@ struct NamedCheckpoint {
 };
 // Finds a checkpoint. `named` is the folder of a checkpoint or of a run. In the folder of a run, `step` selects the
 // checkpoint: a number, "newest" (the newest undamaged checkpoint) or "best" (among the checkpoints that exist, the one
-// with the lowest validation loss in metrics.jsonl). `note` receives warnings, for example about damaged checkpoints
-// or a lower loss whose checkpoint is gone. Throws Error if there is no such checkpoint, or if the selected checkpoint
-// is damaged.
+// with the lowest validation loss in metrics.jsonl since the evaluation last changed). `note` receives warnings, for
+// example about damaged checkpoints or a lower loss whose checkpoint is gone. Throws Error if there is no such
+// checkpoint, or if the selected checkpoint is damaged.
 NamedCheckpoint find_checkpoint(const std::filesystem::path& named, const std::string& step, const Note& note);
 
 struct OpenedCheckpoint {
