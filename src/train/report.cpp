@@ -158,17 +158,10 @@ void print_end_page(const TrainConfig& config, const std::optional<double>& vali
                         *validation - floor->sample);
   progress.message(page);
   if (config.run.sample_tokens == 0 || config.tokenizer.empty()) return;
-  auto warn = [&](const std::string& why) {
-    progress.message(fmt::format("warning: {}; the run is complete without its sample", why));
-  };
   try {
     progress.message(sample_text(config));
-  } catch (const Error& error) {
-    warn(error.what());
-  } catch (const std::system_error& error) {
-    warn(message_of(error));
-  } catch (const std::bad_alloc&) {
-    warn("out of memory");
+  } catch (const std::exception& error) {
+    progress.message(fmt::format("warning: {}; the run is complete without its sample", message_of(error)));
   }
 }
 
