@@ -17,7 +17,7 @@ usage() {
   cat >&2 <<END
 usage: data/$name/get.sh [--shards N] [--offline] [--raw DIR] [--out DIR] [--tokenizer SPEC] [--validation RULE]
                  [--threads N] [--shard-tokens N]
-  --shards N      take the first N training files only (default: all)
+  --shards N      take the first N training files only (default: all); fewer in the raw folder are an error
   --offline       use the files that are in the raw folder, ask no server
   --raw DIR       folder of the downloaded files (default data/$name/raw)
   --out DIR       folder of the shards (default data/$name)
@@ -35,8 +35,9 @@ fetch() {
   command -v curl >/dev/null || die "found no curl, which downloads the files; install curl and ca-certificates"
   say "downloading $(basename "$file")"
   if ! { [ "$size" != - ] && [ "$(stat -c %s "$file.part" 2>/dev/null || echo 0)" = "$size" ]; }; then
-    curl -fL --retry 5 --retry-delay 5 -C - ${HF_TOKEN:+-H "Authorization: Bearer $HF_TOKEN"} -o "$file.part" "$url" ||
-      die "$url: the download stopped; run again to continue it"
+    # Standard input gives the token, because other users see the arguments of a process.
+    curl -fL --retry 5 --retry-delay 5 -C - ${HF_TOKEN:+-H @-} -o "$file.part" "$url" \
+      <<<"Authorization: Bearer ${HF_TOKEN:-}" || die "$url: the download stopped; run again to continue it"
   fi
   if [ "$sha256" != - ] && ! echo "$sha256  $file.part" | sha256sum --quiet -c - 2>/dev/null; then
     rm -f "$file.part"
@@ -63,7 +64,7 @@ present() { find -H "$raw" -maxdepth 1 -name "$1" | LC_ALL=C sort | head -n "$2"
 recipe() {
   name=$(basename "$(dirname "$(realpath "$0")")")
   raw=$data/$name/raw out=$data/$name
-  local shards=1000000 offline=no more=()
+  local all=1000000 shards=1000000 offline=no more=()
   while [ $# -gt 0 ]; do
     case $1 in
       --offline) offline=yes; shift; continue ;;
@@ -88,7 +89,7 @@ recipe() {
   mkdir -p "$raw"
 
   if [ $offline = no ]; then
-    if ! { download "$train" "$shards" && { [ -z "$validation" ] || download "$validation" 1000000; }; }; then
+    if ! { download "$train" "$shards" && { [ -z "$validation" ] || download "$validation" "$all"; }; }; then
       say "cannot download the list of files; continuing with the files in $raw"
     elif [[ $vocabulary == "$data/tokenizers/"* && ! -f $vocabulary ]]; then
       "$data/tokenizers/get.sh" "$(basename "$vocabulary")"
@@ -97,8 +98,11 @@ recipe() {
   local train_files validation_files=() common
   mapfile -t train_files < <(present "$train" "$shards")
   [ ${#train_files[@]} -gt 0 ] || die "no $train in $raw"
+  [ "$shards" = "$all" ] || [ ${#train_files[@]} = "$shards" ] ||
+    die "--shards $shards: found ${#train_files[@]} of $shards files $train in $raw;" \
+      "download the others, or take --shards ${#train_files[@]}"
   if [ -n "$validation" ]; then
-    mapfile -t validation_files < <(present "$validation" 1000000)
+    mapfile -t validation_files < <(present "$validation" "$all")
     [ ${#validation_files[@]} -gt 0 ] ||
       die "no $validation in $raw; download it, or hold out training text with --validation, such as every:200"
   fi

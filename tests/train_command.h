@@ -43,13 +43,14 @@ class TrainCommand : public CommandTest {
     return read_file(run / fmt::format("checkpoints/step_{:08}/model.safetensors", step)) +
            read_file(run / fmt::format("checkpoints/step_{:08}/optimizer.safetensors", step));
   }
-  // The rows of metrics.jsonl without times and rates, and without the rows that mark where a run continued.
+  // The rows of metrics.jsonl without times and rates, and without the rows that mark where a run continued or was
+  // evaluated otherwise.
   static std::vector<Json> rows(const std::filesystem::path& run) {
     std::vector<Json> result;
     std::istringstream lines(read_file(run / "metrics.jsonl"));
     for (std::string line; std::getline(lines, line);) {
       Json row = Json::parse(line);
-      if (row.contains("resume")) continue;
+      if (row.contains("resume") || row.contains("evaluation")) continue;
       for (const char* key : {"tokens_per_second", "mfu", "seconds"}) row.erase(key);
       const Json all = row;
       for (const auto& [key, value] : all.items())

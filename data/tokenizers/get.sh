@@ -8,13 +8,14 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 die() { echo "tokenizers: $*" >&2; exit 2; }
 
-get() {  # FILE URL SHA256 CURL_OPTION...
-  local file=$1 url=$2 sha256=$3
-  shift 3
+get() {  # FILE URL SHA256 [HEADER]
+  local file=$1 url=$2 sha256=$3 header=${4:-}
   [ -f "$file" ] && return
   command -v curl >/dev/null || die "found no curl, which downloads $file; install curl and ca-certificates"
   echo "tokenizers: downloading $file" >&2
-  curl -fL --retry 5 "$@" -o "$file.part" "$url" || die "$url: the download of $file failed; run again"
+  # Standard input gives the header, which has a token, because other users see the arguments of a process.
+  curl -fL --retry 5 ${header:+-H @-} -o "$file.part" "$url" <<<"$header" ||
+    die "$url: the download of $file failed; run again"
   if ! echo "$sha256  $file.part" | sha256sum --status -c -; then
     rm -f "$file.part"
     die "$url: the SHA-256 of $file is not $sha256; the download was removed, run again"
@@ -31,7 +32,7 @@ for file; do
     t5.model)
       get "$file" "${HF_ENDPOINT:-https://huggingface.co}/google-t5/t5-base/resolve/main/spiece.model" \
         d60acb128cf7b7f2536e8f38a5b18a05535c9e14c7a355904270e15b0945ea86 \
-        ${HF_TOKEN:+-H "Authorization: Bearer $HF_TOKEN"} ;;
+        ${HF_TOKEN:+"Authorization: Bearer $HF_TOKEN"} ;;
     *) die "found $file, expected gpt2.tiktoken or t5.model" ;;
   esac
 done

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -11,7 +13,13 @@ namespace rowan {
 
 FileIdentity file_identity(const std::filesystem::path& path) {
   struct stat info;
-  if (::stat(path.c_str(), &info) != 0) fail("{}: the file no longer exists", path.string());
+  if (::stat(path.c_str(), &info) != 0) {
+    const int code = errno;
+    std::error_code unknown;
+    if (const auto target = std::filesystem::read_symlink(path, unknown); code == ENOENT && !target.empty())
+      fail("{}: found a symbolic link to {}, which does not exist", path.string(), target.string());
+    fail("cannot read {}: {}", path.string(), std::strerror(code));
+  }
   return {info.st_dev, info.st_ino};
 }
 

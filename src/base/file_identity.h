@@ -11,7 +11,7 @@ namespace rowan {
 
 // Device and inode number.
 using FileIdentity = std::pair<uint64_t, uint64_t>;
-// Throws Error if there is no such file.
+// Throws Error if there is no such file, or if it cannot be looked at. Names where a dangling link leads.
 FileIdentity file_identity(const std::filesystem::path& path);
 
 // Throws Error if a file or folder is given twice, under one name or two.

@@ -1,14 +1,12 @@
 #include "base/files.h"
 
 #include <fcntl.h>
-#include <glob.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -283,28 +281,6 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
   AtomicFile file(path);
   file.write(content);
   file.commit();
-}
-
-std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
-  if (pattern.empty()) fail("found an empty name, expected a file or pattern");
-  if (pattern.size() >= PATH_MAX)  // glob() can overflow the stack on a longer pattern
-    fail("{}...: found a pattern of {} bytes, expected at most {}", pattern.substr(0, 60), pattern.size(),
-         PATH_MAX - 1);
-  // An existing path may contain pattern characters.
-  std::error_code unused;
-  if (std::filesystem::exists(pattern, unused)) return {pattern};
-  glob_t found;
-  int code = ::glob(pattern.c_str(), 0, nullptr, &found);
-  std::vector<std::filesystem::path> paths(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));
-  ::globfree(&found);
-  if (paths.empty()) {
-    const std::filesystem::path recipe = parent_of(pattern) / "get.sh";
-    fail("{}: no such file{}", pattern,
-         std::filesystem::exists(recipe, unused) ? "; " + recipe.string() + " makes it" : "");
-  }
-  // glob() sorts by locale, but results must not depend on the locale.
-  std::sort(paths.begin(), paths.end(), [](const auto& a, const auto& b) { return a.native() < b.native(); });
-  return paths;
 }
 
 namespace {

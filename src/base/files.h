@@ -95,8 +95,8 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 std::filesystem::path part_of(const std::filesystem::path& path);
 
 // Returns {pattern} if that path exists, else the paths that match the shell pattern (*, ?, [..]), sorted by bytes.
-// Throws Error if nothing matches or the pattern is too long. If nothing matches and the pattern's folder holds a
-// get.sh, the message names this script.
+// Throws Error if nothing matches or the pattern is too long, and Unreadable if a folder that may hold matches cannot
+// be read. If nothing matches and the pattern's folder holds a get.sh, the message names this script.
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern);
 
 // A 64-bit checksum that detects damage, but not forgery: XXH64 of the xxHash specification

@@ -1,98 +1,16 @@
 #include "base/json.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
-#include <cstring>
 
 #include "base/error.h"
+#include "base/json_place.h"
 #include "base/names.h"
 
 template class nlohmann::basic_json<rowan::IndexedMap>;
 
 namespace rowan {
 namespace {
-
-int line_at(const std::string& text, size_t byte) {
-  return 1 + static_cast<int>(std::count(text.begin(), text.begin() + std::min(byte, text.size()), '\n'));
-}
-
-// Formats "NAME:LINE:COLUMN"; columns count bytes from 1.
-std::string place_of(const JsonSource& source, size_t byte) {
-  byte = std::min(byte, source.text.size());
-  const size_t newline = source.text.rfind('\n', byte ? byte - 1 : 0);
-  const size_t begin = byte == 0 || newline == std::string::npos ? 0 : newline + 1;
-  return fmt::format("{}:{}:{}", source.name, line_at(source.text, byte), byte - begin + 1);
-}
-
-// Scans a JSON text up to the value at a given path or to the first repeated key. The text must be well-formed up to
-// there.
-class Locator {
- public:
-  explicit Locator(const std::string& text) : text_(text) {}
-
-  size_t find(const std::string& path) {
-    value("", path);
-    return found_;
-  }
-  // The byte offset of the first key that repeats an earlier key of the same object.
-  size_t find_repeated_key() { return find(""); }
-
- private:
-  void space() {
-    while (i_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[i_]))) ++i_;
-  }
-
-  // Moves past the string that begins at i_, and returns it with its quotes.
-  std::string_view quoted() {
-    const size_t begin = i_;
-    for (++i_; i_ < text_.size() && text_[i_] != '"'; ++i_)
-      if (text_[i_] == '\\') ++i_;
-    ++i_;
-    return std::string_view(text_).substr(begin, i_ - begin);
-  }
-
-  void value(const std::string& here, const std::string& wanted) {
-    space();
-    if (found_ != std::string::npos || i_ >= text_.size()) return;
-    if (here == wanted && !here.empty()) {
-      found_ = i_;
-      return;
-    }
-    if (text_[i_] == '{' || text_[i_] == '[') {
-      const bool object = text_[i_++] == '{';
-      std::set<std::string> keys;
-      for (int index = 0;; ++index) {
-        space();
-        if (i_ >= text_.size() || text_[i_] == '}' || text_[i_] == ']') break;
-        std::string key = std::to_string(index);
-        if (object) {
-          const size_t at = i_;
-          key = Json::parse(quoted()).get<std::string>();
-          if (!keys.insert(key).second) {
-            found_ = at;
-            return;
-          }
-          space();
-          ++i_;  // ':'
-        }
-        value(here.empty() ? key : here + "." + key, wanted);
-        if (found_ != std::string::npos) return;
-        space();
-        if (i_ < text_.size() && text_[i_] == ',') ++i_;
-      }
-      ++i_;
-    } else if (text_[i_] == '"') {
-      quoted();
-    } else {
-      while (i_ < text_.size() && !strchr(",]} \n\r\t", text_[i_])) ++i_;
-    }
-  }
-
-  const std::string& text_;
-  size_t i_ = 0;
-  size_t found_ = std::string::npos;
-};
 
 // Throws Error. The message may quote text from a file. Therefore the middle of a long message is left out, and control
 // characters are replaced.
@@ -107,10 +25,8 @@ class Locator {
   throw Error(message);
 }
 
-// Limits on the levels of nesting below the top level, and on the number of values. The first bounds the recursion of
-// Locator::value(), the second the memory of the parsed values.
+// The limit on the levels of nesting below the top level, which bounds recursion over a value.
 constexpr size_t deepest = 64;
-constexpr size_t most_values = size_t{1} << 22;
 
 const char* type_name(const Json& value) {
   if (value.is_number_integer()) return "an integer";
@@ -133,7 +49,7 @@ bool is_beyond_64_bits(const Json& value) {
 // enforces the limits `deepest` and `most_values`.
 class Builder : public nlohmann::json_sax<Json> {
  public:
-  explicit Builder(const JsonSource& source) : source_(source) {}
+  Builder(const JsonSource& source, size_t most_values) : source_(source), most_values_(most_values) {}
 
   Json result;
 
@@ -152,17 +68,17 @@ class Builder : public nlohmann::json_sax<Json> {
   bool key(std::string& key) override {
     Json& object = *open_.back();
     if (object.contains(key))
-      refuse(fmt::format("{}: the key '{}' appears twice in one object",
-                         place_of(source_, Locator(source_.text).find_repeated_key()), key));
+      refuse(fmt::format("{}: the key '{}' appears twice in one object", place_in(source_, repeated_key(source_.text)),
+                         key));
     next_ = &object[key];
     return true;
   }
 
   bool parse_error(size_t position, const std::string& token, const nlohmann::detail::exception& error) override {
-    const std::string place = place_of(source_, position ? position - 1 : 0);
-    if (error.id == number_overflow)
-      refuse(fmt::format("{}: not valid JSON: the number {} is too large", place_of(source_, source_.text.find(token)),
-                         token));
+    if (error.id == number_overflow)  // `position` is the end of the number
+      refuse(fmt::format("{}: not valid JSON: the number {} is too large",
+                         place_in(source_, position - std::min(position, token.size())), token));
+    const std::string place = place_in(source_, position ? position - 1 : 0);
     std::string reason = error.what();
     if (const size_t at = reason.find("syntax error"); at != std::string::npos) reason = reason.substr(at);
     refuse(fmt::format("{}: not valid JSON: {}", place, reason));
@@ -172,12 +88,13 @@ class Builder : public nlohmann::json_sax<Json> {
   static constexpr int number_overflow = 406;  // nlohmann's id for a number that overflows
 
   const JsonSource& source_;
+  size_t most_values_;
   size_t values_ = 0;
   std::vector<Json*> open_;  // open objects and lists, outermost first
   Json* next_ = nullptr;     // place for the value of the key read last
 
   Json& place(Json&& value) {
-    if (++values_ > most_values) fail("{}: found more values than the limit of {}", source_.name, most_values);
+    if (++values_ > most_values_) fail("{}: found more values than the limit of {}", source_.name, most_values_);
     if (open_.empty()) return result = std::move(value);
     if (open_.back()->is_object()) return *next_ = std::move(value);
     open_.back()->push_back(std::move(value));
@@ -203,23 +120,18 @@ class Builder : public nlohmann::json_sax<Json> {
 
 }  // namespace
 
-Json parse_json(const JsonSource& source) {
+Json parse_json(const JsonSource& source, size_t most_values) {
   // nlohmann's parser would treat a zero byte as the end of the text.
   if (const size_t zero = source.text.find('\0'); zero != std::string::npos)
-    fail("{}: not valid JSON: found a zero byte", place_of(source, zero));
-  Builder builder(source);
+    fail("{}: not valid JSON: found a zero byte", place_in(source, zero));
+  Builder builder(source, most_values);
   Json::sax_parse(source.text, &builder);
   return std::move(builder.result);
 }
 
-int line_of(const std::string& text, const std::string& path) {
-  size_t byte = Locator(text).find(path);
-  return byte == std::string::npos ? 0 : line_at(text, byte);
-}
-
-Json try_parse_json(std::string_view text) {
+Json try_parse_json(std::string_view text, size_t most_values) {
   try {
-    return parse_json({"", std::string(text)});
+    return parse_json({"", std::string(text)}, most_values);
   } catch (const Error&) {
     return Json(Json::value_t::discarded);
   }

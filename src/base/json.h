@@ -34,13 +34,16 @@ struct JsonSource {
   bool of_run = false;  // true: the config.json of a run, which contains every default of the version that wrote it
 };
 
+// The limit on the number of values in a JSON text, which bounds the memory that a text of a user can take.
+constexpr size_t usual_values = size_t{1} << 22;
+
 // Parses source.text. Throws Error "NAME:LINE:COLUMN: ..." if it is not JSON. Comments, trailing commas, duplicate
-// keys, numbers too large for a double, more than 2^22 values, and nesting of more than 64 levels below the top level
-// are errors too.
-Json parse_json(const JsonSource& source);
+// keys, numbers too large for a double, more than `most_values` values, and nesting of more than 64 levels below the
+// top level are errors too.
+Json parse_json(const JsonSource& source, size_t most_values = usual_values);
 // Parses text that may be truncated or from another program. If parse_json() would throw, is_discarded() of the result
 // is true, and the result is neither an object nor a list.
-Json try_parse_json(std::string_view text);
+Json try_parse_json(std::string_view text, size_t most_values = usual_values);
 
 // A view of one JSON object that records which keys were read. finish() throws Error if a key was never read.
 class JsonObject {
@@ -104,9 +107,6 @@ class JsonObject {
   std::set<std::string> known_;             // keys that a reading function was called with
   mutable std::set<std::string> optional_;  // keys that were passed to has()
 };
-
-// The line number, from 1, of the value at a dotted path ("run.steps") in a JSON text; 0 if it is absent.
-int line_of(const std::string& text, const std::string& path);
 
 // A path, and the new value to store there.
 struct Edit {

@@ -1,10 +1,14 @@
 #include "base/mapped_guard.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstdint>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <string>
@@ -23,8 +27,8 @@ struct Mapping {
 // lock the mutex: a thread that holds the mutex reads no mapped file, so the handler never interrupts such a thread.
 std::mutex mutex;
 std::map<const std::byte*, Mapping> mappings;
-const std::string* shrunk = nullptr;  // path of the first file that shrank; never reset
-std::atomic<bool> any_shrunk = false;
+const Mapping* lost = nullptr;  // the first mapping of which a page could not be read; never reset
+std::atomic<bool> any_lost = false;
 struct sigaction previous;
 
 void on_bus_error(int signal, siginfo_t* info, void* context) {
@@ -38,8 +42,8 @@ void on_bus_error(int signal, siginfo_t* info, void* context) {
         const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
         void* place = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(address) & ~(page - 1));
         if (::mmap(place, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED) {
-          if (!shrunk) shrunk = new std::string(mapping.path);
-          any_shrunk = true;
+          if (!lost) lost = new Mapping(mapping);
+          any_lost = true;
           return;
         }
       }
@@ -72,9 +76,14 @@ void unguard_mapping(const std::byte* data) {
 }
 
 void check_mapped_files() {
-  if (!any_shrunk) return;
+  if (!any_lost) return;
   std::lock_guard lock(mutex);
-  fail("{}: became shorter while it was read", *shrunk);
+  struct stat info;
+  if (::stat(lost->path.c_str(), &info) != 0)
+    fail("{}: cannot be read any more ({})", lost->path, std::strerror(errno));
+  // The signal is the same for a failing disk or network file system, which leaves the size as it was.
+  if (static_cast<uint64_t>(info.st_size) >= lost->size) fail("{}: cannot be read any more (I/O error)", lost->path);
+  fail("{}: became shorter while it was read", lost->path);
 }
 
 }  // namespace rowan

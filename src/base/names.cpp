@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace rowan {
 namespace {
@@ -10,16 +11,20 @@ namespace {
 // The optimal string alignment distance: the least number of edits (insert, delete, replace, swap of neighbors) that
 // turn `a` into `b`, if no part is edited twice.
 size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
-  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
-  for (size_t i = 1; i <= a.size(); ++i)
+  // Row i has the distances of the first i letters of `a` to the beginnings of `b`.
+  std::vector<size_t> row(b.size() + 1), last(row), before_last(row);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    before_last.swap(last);
+    last.swap(row);
+    row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
       if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+        row[j] = std::min(row[j], before_last[j - 2] + 1);
     }
-  return d[a.size()][b.size()];
+  }
+  return row[b.size()];
 }
 
 std::string in_lower_case(std::string_view text) {
@@ -32,6 +37,9 @@ std::string in_lower_case(std::string_view text) {
 }  // namespace
 
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
+  // A longer text is no misspelled name, and the time for a distance grows with the product of both lengths.
+  constexpr size_t longest_name = 200;
+  if (name.size() > longest_name) return "";
   const std::string lower = in_lower_case(name);
   std::string best;
   size_t best_distance = std::max<size_t>(name.size() / 2, 1) + 1;

@@ -11,7 +11,7 @@
 namespace rowan {
 
 // The candidate nearest to `name` in edit distance; "" if each candidate takes more than max(1, length of `name` / 2)
-// edits.
+// edits, or if `name` has more than 200 bytes.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
 // "; did you mean 'x'?" with the nearest candidate, or with one that is an extension or a beginning of `name`; "" if

@@ -45,7 +45,9 @@ void add_json_option(CommandLine& command, std::string& file) {
 }
 
 void write_json(const std::string& file, const Json& result) {
-  if (!file.empty()) write_file_atomically(file, result.dump(1) + "\n");
+  if (file.empty()) return;
+  // The path of a model may be invalid UTF-8.
+  write_file_atomically(file, result.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 double median(std::vector<double> values) {

@@ -61,7 +61,7 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
   if (folder.tokenizer().empty()) return;
   try {
     const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
-    check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), rows.data().shards().front().tokenizer_hash(),
+    check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), rows.data().tokenizer_shard().tokenizer_hash(),
                          "the shards");
     const TargetText text = text_of_targets(rows, *tokenizer);
     if (text.bytes == 0) return;
@@ -89,7 +89,7 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   const int64_t seq = sequence_length_of(folder);
   ValidationSet rows(data, seq, folder.model().vocabulary, tokens);
   const std::unique_ptr<Model> model = open_model(options, folder, backend, rows.rows(), seq, rows.data().end_id());
-  const Shard& shard = rows.data().shards().front();
+  const Shard& shard = rows.data().tokenizer_shard();
   check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(), tokenizer_of_checkpoint(folder.checkpoint()),
                        options.run);
   const ValidationLosses losses = validation_losses(rows, row_losses(backend, *model, rows));

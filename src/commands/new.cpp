@@ -16,6 +16,7 @@
 #include "commands/commands.h"
 #include "commands/text_inputs.h"
 #include "corpus/tokenize_job.h"
+#include "tokenizer/utf8.h"
 
 namespace rowan {
 namespace {
@@ -64,6 +65,8 @@ void check_name(const std::string& name) {
     fail("--out: found '{}', expected a name, which may follow a folder", name);
   if (last.find_first_of("*?[\\") != std::string::npos)
     fail("--out: found '{}', expected a name without *, ?, [ and \\, because data.train is a pattern", name);
+  if (first_invalid_utf8(name) != name.size())
+    fail("--out: found '{}', expected valid UTF-8, because the config names the data", name);
   if (path.has_parent_path() && !fs::is_directory(path.parent_path()))
     fail("--out: found '{}', but {} is no folder", name, path.parent_path().string());
 }

@@ -36,8 +36,8 @@ bool is_json(const std::string& path, TextFormat format) {
 
 }  // namespace
 
-RawReader::RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split)
-    : inputs_(std::move(inputs)), split_(split) {
+RawReader::RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split, size_t longest)
+    : inputs_(std::move(inputs)), split_(split), longest_(longest) {
   for (const std::string& path : inputs_) json_.push_back(is_json(path, format));
 }
 
@@ -53,6 +53,8 @@ std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths) {
   }
   return sizes;
 }
+
+std::string name_of_input(const std::string& path) { return path == "-" ? "standard input" : path; }
 
 bool has_text_name(const std::string& path) { return kind_of(path) != TextKind::unknown; }
 
@@ -115,9 +117,10 @@ bool RawReader::next(RawBatch& batch, uint64_t most) {
     }
     // The bytes of an empty line may have been read only in part, so the last two bytes are searched again.
     scanned_ = std::max(end, pending_.size() - std::min<size_t>(pending_.size(), 2));
-    if (pending_.size() - end > longest_record)
-      fail("{}: record {}: found more bytes than the limit of {}", inputs_[source_], record_ + batch.ends.size() + 1,
-           longest_record);
+    if (pending_.size() - end > longest_)
+      fail("{}: record {}: found more bytes than the limit of {}{}", name_of_input(inputs_[source_]),
+           record_ + batch.ends.size() + 1, longest_,
+           json_[source_] || split_ != TextSplit::file ? "" : "; --split line or blank makes documents of its parts");
     size_t used = pending_.size();
     pending_.resize(used + chunk);
     size_t got = stream_->read(pending_.data() + used, chunk);
@@ -146,16 +149,20 @@ bool RawReader::next(RawBatch& batch, uint64_t most) {
   return true;
 }
 
-void RawReader::seek(size_t source, uint64_t record) {
+Hash64 RawReader::seek(size_t source, uint64_t record) {
+  Hash64 passed;
   source_ = source;
   for (size_t i = 0; i < source; ++i)
     if (inputs_[i] != "-") finished_bytes_ += std::filesystem::file_size(inputs_[i]);
   for (size_t i = 0; i < std::min(source, text_sizes_.size()); ++i) text_bytes_ += text_sizes_[i];
   RawBatch batch;
-  while (record_ < record)
+  while (record_ < record) {
     if (!next(batch, record - record_) || batch.last_of_source)
-      fail("{}: found {} records, but an earlier run read more: the file has changed", inputs_[source],
+      fail("{}: found {} records, but an earlier run read more: the text has changed", name_of_input(inputs_[source]),
            batch.first_record + batch.ends.size());
+    passed.add(batch.bytes);
+  }
+  return passed;
 }
 
 }  // namespace rowan

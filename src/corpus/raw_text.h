@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/enum_names.h"
+#include "base/files.h"
 #include "corpus/text_stream.h"
 
 namespace rowan {
@@ -51,20 +52,23 @@ struct RawBatch {
   }
 };
 
-// The limit on a record in bytes, which bounds memory. It is checked between reads, so a record may exceed it by one
-// read.
+// The usual limit on a record in bytes, which bounds memory. It is checked between reads, so a record may exceed it by
+// one read.
 constexpr size_t longest_record = size_t{1} << 30;
 
 // The uncompressed size of each file in bytes. Compressed files are decompressed to count their bytes.
 std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths);
+
+// An input as messages name it.
+std::string name_of_input(const std::string& path);
 
 // Whether TextFormat::by_name recognizes this file name.
 bool has_text_name(const std::string& path);
 
 class RawReader {
  public:
-  // `inputs` are paths, or "-" for standard input.
-  RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split);
+  // `inputs` are paths, or "-" for standard input. `longest` is the limit on a record in bytes.
+  RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split, size_t longest = longest_record);
 
   // Splits the plain-text document that contains `byte` in two, soon after `byte`: at the end of a line, else after a
   // space, else between two characters. `byte` is an offset in the concatenated inputs. Has an effect only with
@@ -76,14 +80,15 @@ class RawReader {
   bool next(RawBatch& batch, uint64_t most = UINT64_MAX);
   // The raw bytes consumed so far from all sources.
   uint64_t total_bytes() const { return finished_bytes_ + (stream_ ? stream_->raw_bytes() : 0); }
-  // Moves to a record of a source: reads and discards the records before it. Throws Error if the source has fewer
-  // records.
-  void seek(size_t source, uint64_t record);
+  // Moves to a record of a source: reads and discards the records before it. Returns the hash of their bytes. Throws
+  // Error if the source has fewer records. A `record` above 0 needs a source.
+  Hash64 seek(size_t source, uint64_t record);
 
  private:
   std::vector<std::string> inputs_;
   std::vector<bool> json_;
   TextSplit split_;
+  size_t longest_;
   size_t source_ = 0;
   uint64_t record_ = 0, finished_bytes_ = 0;
   std::optional<TextStream> stream_;

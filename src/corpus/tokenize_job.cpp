@@ -79,10 +79,6 @@ class Job {
   }
 
  private:
-  struct Source {
-    uint64_t bytes = 0, hash = 0, documents = 0, tokens = 0;
-  };
-
   const TokenizeOptions& options_;
   const Tokenizer& tokenizer_;
   const std::function<void(const TokenizeProgress&)>& report_;
@@ -103,9 +99,10 @@ class Job {
   std::exception_ptr failure_;
 
   TokenizeResult result_;
-  std::vector<Source> sources_;
+  std::vector<SourceCounts> sources_;
   size_t next_source_ = 0;  // index into pending_
   uint64_t next_record_ = 0;
+  Hash64 records_before_;     // hash of the bytes of the records before next_record_ in the source
   uint64_t known_bytes_ = 0;  // bytes of the inputs that are not in pending_
   std::unique_ptr<ShardWriter> train_, validation_;
   uint64_t cut_ = UINT64_MAX;  // offset in the text of options_.inputs: documents that begin here or later are held out
@@ -122,13 +119,15 @@ class Job {
   void open_inputs() {
     if (pending_.size() < inputs_.size()) {
       std::vector<std::string> paths;
-      for (size_t i : pending_) paths.push_back(inputs_[i]);
+      for (const SourceCounts& source : sources_) known_bytes_ += source.bytes;
+      for (size_t i : pending_) {
+        paths.push_back(inputs_[i]);
+        known_bytes_ -= sources_[i].bytes;
+      }
       reader_.emplace(paths, options_.format, options_.split);
-      for (size_t i = 0; i < inputs_.size(); ++i)
-        if (std::find(pending_.begin(), pending_.end(), i) == pending_.end()) known_bytes_ += sources_[i].bytes;
       cut_ = UINT64_MAX;  // last:PERCENT% does not apply to text added to finished shards
     }
-    reader_->seek(next_source_, next_record_);
+    records_before_ = reader_->seek(next_source_, next_record_);
     result_.total.input_bytes = known_bytes_ + reader_->total_bytes();
   }
 
@@ -136,6 +135,7 @@ class Job {
     ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
     train_ = std::make_unique<ShardWriter>(folder_, train_shards, label, options_.shard_tokens, train);
     validation_ = std::make_unique<ShardWriter>(folder_, validation_shards, label, options_.shard_tokens, validation);
+    result_.total.tokens = train_->tokens() + validation_->tokens();
     // The first progress.json marks the folder as a folder of shards.
     save();
     report_(result_.total);
@@ -157,7 +157,7 @@ class Job {
       check_sources(path, manifest);
       check_shards(folder_, manifest);
       pending_ = added;
-      load(manifest);
+      load_counts(path, manifest, inputs_, result_, sources_);
       open_inputs();
       open_shards(shards_from_json({{"shards", manifest.at("train")}}),
                   shards_from_json({{"shards", manifest.at("validation")}}));
@@ -175,7 +175,7 @@ class Job {
       for (const Json& shard : manifest.at("validation"))
         result_.validation_tokens += shard.at("tokens").get<uint64_t>();
     });
-    if (fs::exists(path)) remove_notes_of_work();
+    if (fs::exists(path)) remove_notes_of_work(folder_);
     result_.already_done = true;
     return result_;
   }
@@ -183,6 +183,7 @@ class Job {
   void prepare() {
     const fs::path path = folder_ / "progress.json";
     ShardsState train, validation;
+    std::optional<std::string> hash;  // of the records before next_record_; older versions noted none
     const bool begun = fs::exists(path);
     if (begun) {
       read_note(path, [&](const Json& note) {
@@ -193,20 +194,27 @@ class Job {
         check_settings(path, note.at("settings"), settings_);
         check_sources(path, note);
         if (note.contains("pending")) pending_ = note.at("pending").get<std::vector<size_t>>();
-        next_source_ = note.at("next").at("source");
-        next_record_ = note.at("next").at("record");
+        const Json& next = note.at("next");
+        next_source_ = next.at("source");
+        next_record_ = next.at("record");
+        if (next.contains("hash64")) hash = next.at("hash64").get<std::string>();
         for (size_t i : pending_)
           if (i >= inputs_.size()) fail("{}: found input {}, expected less than {}", path.string(), i, inputs_.size());
-        if (next_source_ > pending_.size())
-          fail("{}: found source {}, expected at most {}", path.string(), next_source_, pending_.size());
-        load(note);
+        if (next_source_ > pending_.size() || (next_record_ > 0 && next_source_ == pending_.size()))
+          fail("{}: found record {} of source {}, expected at most the end of {} sources", path.string(), next_record_,
+               next_source_, pending_.size());
+        load_counts(path, note, inputs_, result_, sources_);
       });
-    } else {
-      if (const auto shard = first_shard(folder_))
-        fail("{}: found a shard without manifest.json or progress.json beside it; choose an empty folder",
-             shard->string());
+    } else if (const auto shard = first_shard(folder_)) {
+      fail("{}: found a shard without manifest.json or progress.json beside it; choose an empty folder",
+           shard->string());
     }
     open_inputs();
+    if (next_record_ > 0 && hash && *hash != hex(records_before_.value()))
+      fail(
+          "{}: its first {} records have changed since {} was written; remove {} and the shards beside it to start "
+          "afresh",
+          name_of_input(inputs_[pending_[next_source_]]), next_record_, path.string(), path.filename().string());
     if (begun) {
       // An interrupted job may have written files after progress.json. This job may end before it reaches their
       // numbers, and the run's glob would then read them.
@@ -216,47 +224,14 @@ class Job {
     open_shards(train, validation);
   }
 
-  void remove_notes_of_work() {
-    for (const char* name : {"progress.json", manifest_before_growth}) fs::remove(folder_ / name);
-  }
-
-  // Loads the counts from progress.json, or from a manifest, which may list fewer inputs than this job.
-  void load(const Json& note) {
-    result_.total.documents = note.at("documents");
-    result_.total.text_bytes = note.at("text_bytes");
-    for (const Json& source : note.at("sources")) {
-      const auto input = std::find(inputs_.begin(), inputs_.end(), source.at("path").get<std::string>());
-      if (input == inputs_.end())
-        fail("{}: found the source {}, which is not an input", folder_.string(), source.at("path").dump());
-      sources_[static_cast<size_t>(input - inputs_.begin())] = {source.at("bytes"), from_hex(source.at("hash64")),
-                                                                source.at("documents"), source.at("tokens")};
-    }
-    for (const auto& [reason, skipped] : note.at("skipped").items())
-      result_.skipped[reason] = {skipped.at("count"), skipped.at("first")};
-  }
-
-  Json counts() const {
-    Json sources = Json::array(), skipped = Json::object();
-    for (size_t i = 0; i < sources_.size(); ++i)
-      sources.push_back({{"path", inputs_[i]},
-                         {"bytes", sources_[i].bytes},
-                         {"hash64", hex(sources_[i].hash)},
-                         {"documents", sources_[i].documents},
-                         {"tokens", sources_[i].tokens}});
-    for (const auto& [reason, what] : result_.skipped) skipped[reason] = {{"count", what.count}, {"first", what.first}};
-    return {{"documents", result_.total.documents},
-            {"tokens", train_->tokens() + validation_->tokens()},
-            {"text_bytes", result_.total.text_bytes},
-            {"sources", sources},
-            {"skipped", skipped}};
-  }
-
   void save() {
     Json note = {
-        {"settings", settings_}, {"pending", pending_}, {"next", {{"source", next_source_}, {"record", next_record_}}}};
+        {"settings", settings_},
+        {"pending", pending_},
+        {"next", {{"source", next_source_}, {"record", next_record_}, {"hash64", hex(records_before_.value())}}}};
     note["train"] = to_json(train_->sync());
     note["validation"] = to_json(validation_->sync());
-    note.update(counts());
+    note.update(counts_json(result_, inputs_, sources_));
     write_file_atomically(folder_ / "progress.json", note.dump(1) + "\n");
     saved_ = std::chrono::steady_clock::now();
   }
@@ -301,7 +276,7 @@ class Job {
   // Writes one batch. Called in the order of the input, with `writing_` locked.
   void take(const RawBatch& raw, const TokenizedBatch& batch) {
     for (const SkippedRecord& skipped : batch.skipped) skip(raw, skipped);
-    Source& source = sources_[raw.source];
+    SourceCounts& source = sources_[raw.source];
     std::span<const int32_t> ids = batch.ids;
     for (const TokenizedDocument& document : batch.documents) {
       write(ids.first(document.tokens), document, raw.source >= options_.inputs.size());
@@ -314,11 +289,13 @@ class Job {
     result_.total.input_bytes = known_bytes_ + raw.total_bytes;
     result_.total.tokens = train_->tokens() + validation_->tokens();
     next_record_ = raw.first_record + raw.ends.size();
+    records_before_.add(raw.bytes);
     if (raw.last_of_source) {
       source.bytes = raw.source_bytes;
       source.hash = raw.source_hash;
       ++next_source_;
       next_record_ = 0;
+      records_before_ = {};
     }
     report_(result_.total);
     if (std::chrono::duration<double>(std::chrono::steady_clock::now() - saved_).count() >= options_.save_seconds)
@@ -381,12 +358,12 @@ class Job {
                        {"vocab_size", tokenizer_.vocab_size()},
                        {"end_id", tokenizer_.end_id()}}},
                      {"settings", settings_}};
-    manifest.update(counts());
+    manifest.update(counts_json(result_, inputs_, sources_));
     manifest["train"] = to_json(train_->finish())["shards"];
     manifest["validation"] = to_json(validation_->finish())["shards"];
     result_.validation_tokens = validation_->tokens();
     write_file_atomically(folder_ / "manifest.json", manifest.dump(1) + "\n");
-    remove_notes_of_work();
+    remove_notes_of_work(folder_);
   }
 };
 

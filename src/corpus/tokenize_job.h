@@ -73,8 +73,8 @@ struct TokenizeResult {
 // then adds shards for inputs that the finished shards lack.
 //
 // Throws Error for example if an input or a shard is damaged, if the disk is full, if tokens in the folder (finished
-// shards or not) were made with other settings, if another process writes to the folder (base/folder_lock.h), or if
-// every document is skipped.
+// shards or not) were made with other settings or from other text, if another process writes to the folder
+// (base/folder_lock.h), or if every document is skipped.
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress);
 

@@ -2,7 +2,9 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
+#include <cstdint>
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
@@ -32,6 +34,8 @@ void check_shard(const fs::path& folder, const Json& entry) {
   for (int64_t i = 0; i < documents; ++i) shard.index()->start(i);
 }
 
+Json read_any_size(const fs::path& path) { return try_parse_json(read_file(path), SIZE_MAX); }
+
 }  // namespace
 
 std::string hex(uint64_t value) { return fmt::format("{:016x}", value); }
@@ -58,12 +62,47 @@ ShardsState shards_from_json(const Json& json) {
   return state;
 }
 
+Json counts_json(const TokenizeResult& result, const std::vector<std::string>& inputs,
+                 const std::vector<SourceCounts>& sources) {
+  Json list = Json::array(), skipped = Json::object();
+  for (size_t i = 0; i < sources.size(); ++i)
+    list.push_back({{"path", inputs[i]},
+                    {"bytes", sources[i].bytes},
+                    {"hash64", hex(sources[i].hash)},
+                    {"documents", sources[i].documents},
+                    {"tokens", sources[i].tokens}});
+  for (const auto& [reason, what] : result.skipped) skipped[reason] = {{"count", what.count}, {"first", what.first}};
+  return {{"documents", result.total.documents},
+          {"tokens", result.total.tokens},
+          {"text_bytes", result.total.text_bytes},
+          {"sources", list},
+          {"skipped", skipped}};
+}
+
+void load_counts(const fs::path& path, const Json& note, const std::vector<std::string>& inputs, TokenizeResult& result,
+                 std::vector<SourceCounts>& sources) {
+  result.total.documents = note.at("documents");
+  result.total.text_bytes = note.at("text_bytes");
+  std::unordered_map<std::string, size_t> indices;
+  for (size_t i = 0; i < inputs.size(); ++i) indices[inputs[i]] = i;
+  for (const Json& source : note.at("sources")) {
+    const auto input = indices.find(source.at("path").get<std::string>());
+    if (input == indices.end())
+      fail("{}: found the source {}, which is not an input", path.string(), source.at("path").dump());
+    sources[input->second] = {source.at("bytes"), from_hex(source.at("hash64")), source.at("documents"),
+                              source.at("tokens")};
+  }
+  for (const auto& [reason, skipped] : note.at("skipped").items())
+    result.skipped[reason] = {skipped.at("count"), skipped.at("first")};
+}
+
 Json describe_settings(const TokenizeOptions& options, const std::vector<std::string>& inputs,
                        const Tokenizer& tokenizer, shard::EndPlace end) {
   auto check_text = [](const char* what, const std::string& text) {
     if (first_invalid_utf8(text) != text.size()) fail("{}: found {} that is not valid UTF-8", text, what);
   };
   check_text("a field", options.field);
+  check_text("a tokenizer", tokenizer.spec());
   Json files = Json::array();
   for (const std::string& path : inputs) {
     check_text("the name of a file", path);
@@ -101,7 +140,7 @@ Json without_inputs(Json settings) {
 std::optional<std::string> noted_validation(const fs::path& folder) {
   for (const char* name : {"manifest.json", "progress.json", manifest_before_growth}) {
     if (!fs::exists(folder / name)) continue;
-    const Json note = try_parse_json(read_file(folder / name));
+    const Json note = read_any_size(folder / name);
     if (!note.is_object() || !note.contains("settings") || !note["settings"].is_object()) continue;
     const Json& settings = note["settings"];
     if (settings.contains("validation") && settings["validation"].is_string()) return settings["validation"];
@@ -115,9 +154,10 @@ void check_settings(const fs::path& path, const Json& before, const Json& now) {
   const std::string start_afresh =
       fmt::format("remove {} and the shards beside it to start afresh", path.filename().string());
   if (inputs_before < inputs_now) {
-    const Json& all = now.at("inputs");
+    std::set<std::string> all;
+    for (const Json& input : now.at("inputs")) all.insert(input.dump());
     for (const Json& input : before.at("inputs"))
-      if (std::find(all.begin(), all.end(), input) == all.end())
+      if (!all.contains(input.dump()))
         fail("{}: made from {}, which has changed or is no longer an input; {}", path.string(), input.at("path").dump(),
              start_afresh);
     fail(
@@ -149,7 +189,7 @@ void read_note(const fs::path& path, const std::function<void(const Json&)>& use
   const auto damaged = [&](const char* why) {
     fail("{}: damaged: {}; remove it and the shards beside it to start afresh", path.string(), why);
   };
-  const Json content = try_parse_json(read_file(path));
+  const Json content = read_any_size(path);
   if (content.is_discarded()) damaged("not JSON");
   try {
     use(content);
@@ -173,6 +213,12 @@ void remove_shards_from(const fs::path& folder, const std::string& pattern, uint
   for (const fs::path& file : shard_files_from(folder, pattern, first)) fs::remove(file);
 }
 
+void remove_notes_of_work(const fs::path& folder) {
+  // On a file system that is read-only, even the removal of an absent file is an error.
+  for (const char* name : {"progress.json", manifest_before_growth})
+    if (fs::exists(folder / name)) fs::remove(folder / name);
+}
+
 void restore_finished(const fs::path& folder, const Json& settings) {
   const fs::path manifest = folder / "manifest.json", progress = folder / "progress.json",
                  before = folder / manifest_before_growth;
@@ -183,7 +229,7 @@ void restore_finished(const fs::path& folder, const Json& settings) {
   }
   const bool begun = fs::exists(progress);
   if (begun) {
-    const Json note = try_parse_json(read_file(progress));
+    const Json note = read_any_size(progress);
     if (note.is_object() && note.value("settings", Json()) == settings) return;
   }
   read_note(before, [&](const Json& finished) {

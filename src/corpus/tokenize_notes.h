@@ -2,6 +2,7 @@
 // after it), and the checks of settings and shards against them.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -28,8 +29,21 @@ uint64_t from_hex(const std::string& text);
 Json to_json(const ShardsState& state);
 ShardsState shards_from_json(const Json& json);
 
-// The settings on which the shards depend. Throws Error for a field or file name that is not UTF-8, which JSON cannot
-// represent.
+// What was read from one input.
+struct SourceCounts {
+  uint64_t bytes = 0, hash = 0;  // of the file itself, compressed or not; 0 if it was not read to its end
+  uint64_t documents = 0, tokens = 0;
+};
+
+// The counts of a job, as progress.json and manifest.json hold them. load_counts() reads them from the file `path`,
+// which may list fewer inputs than this job. Throws Error for one that this job lacks.
+Json counts_json(const TokenizeResult& result, const std::vector<std::string>& inputs,
+                 const std::vector<SourceCounts>& sources);
+void load_counts(const std::filesystem::path& path, const Json& note, const std::vector<std::string>& inputs,
+                 TokenizeResult& result, std::vector<SourceCounts>& sources);
+
+// The settings on which the shards depend. Throws Error for a field, a file name or a tokenizer's path that is not
+// UTF-8, which the notes cannot represent.
 Json describe_settings(const TokenizeOptions& options, const std::vector<std::string>& inputs,
                        const Tokenizer& tokenizer, shard::EndPlace end);
 
@@ -49,8 +63,8 @@ void check_settings(const std::filesystem::path& path, const Json& before, const
 // Throws Error if an input that was read to its end before `path` was written has another checksum now. Files only.
 void check_sources(const std::filesystem::path& path, const Json& note);
 
-// Parses the file and calls use(content). Throws Error naming the file as damaged if it is not JSON, or if `use` finds
-// a missing key or a wrong type.
+// Parses the file, with any number of values, because it lists every input, and calls use(content). Throws Error naming
+// the file as damaged if it is not JSON, or if `use` finds a missing key or a wrong type.
 void read_note(const std::filesystem::path& path, const std::function<void(const Json&)>& use);
 
 // Checks each shard against its manifest entry: token count, checksum, document index. Throws Error if they differ, or
@@ -59,6 +73,9 @@ void check_shards(const std::filesystem::path& folder, const Json& manifest);
 
 // Removes the shards of a pattern whose number is at least `first`, with their indices and .part files.
 void remove_shards_from(const std::filesystem::path& folder, const std::string& pattern, uint64_t first);
+
+// Removes the notes that only an unfinished job needs.
+void remove_notes_of_work(const std::filesystem::path& folder);
 
 // If a job that added inputs to finished shards was interrupted, and a job with `settings` cannot continue it but can
 // begin from the finished shards (they have these inputs, or fewer), removes the shards added since and makes

@@ -69,11 +69,18 @@ BatchSource::BatchSource(const DataConfig& config, int64_t sequence_length, uint
     key.add(&seed, sizeof seed);
     keys_.push_back(key.value());
     fingerprint_["corpora"].push_back(description);
-    if (corpus.shards().front().tokenizer_hash() != tokenizer_hash())
-      fail("{}: found another tokenizer than in the first corpus of the mixture",
-           corpus.shards().front().path().string());
+    const Shard& shard = corpus.tokenizer_shard();
+    if (shard.tokenizer_hash() != 0 && shard.tokenizer_hash() != tokenizer_hash())
+      fail("{}: found another tokenizer than in {}, another corpus of the mixture", shard.path().string(),
+           tokenizer_shard().path().string());
   }
   draw_round(config.train);
+}
+
+const Shard& BatchSource::tokenizer_shard() const {
+  for (const Dataset& corpus : corpora_)
+    if (corpus.tokenizer_shard().tokenizer_hash() != 0) return corpus.tokenizer_shard();
+  return corpora_.front().tokenizer_shard();
 }
 
 void BatchSource::draw_round(const std::vector<Corpus>& parts) {

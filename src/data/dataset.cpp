@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file_identity.h"
+#include "tokenizer/utf8.h"
 
 namespace rowan {
 namespace {
@@ -25,16 +26,21 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
   for (const std::string& pattern : files)
     for (const std::filesystem::path& path : expand_glob(pattern)) {
       if (!seen.insert(file_identity(path)).second) fail("{}: given twice in one list of shards", path.string());
+      const std::string name = path.string(), file = path.filename().string();
+      if (first_invalid_utf8(file) != file.size())
+        fail("{}: found the name of a file that is not valid UTF-8, which a checkpoint cannot record", name);
       const Shard& shard = shards_.emplace_back(path, options);
       const Shard& first = shards_.front();
-      const std::string name = path.string();
       if (shard.vocab_size() > vocab_size)
         fail("{}: found a vocabulary of {} ids, expected at most {} as in the model", name, shard.vocab_size(),
              vocab_size);
-      if (shard.tokenizer_hash() != first.tokenizer_hash())
-        fail("{}: found another tokenizer than in {}", name, first.path().string());
+      if (tokenizer_shard().tokenizer_hash() == 0) tokenizer_shard_ = shards_.size() - 1;
+      // A shard of another program names no tokenizer, and may have the same.
+      if (shard.tokenizer_hash() != 0 && shard.tokenizer_hash() != tokenizer_shard().tokenizer_hash())
+        fail("{}: found another tokenizer than in {}", name, tokenizer_shard().path().string());
       if (shard.end_id() != first.end_id())
-        fail("{}: found end id {}, expected {} as in {}", name, shard.end_id(), first.end_id(), first.path().string());
+        fail("{}: found end id {}, expected {} as in {}{}", name, shard.end_id(), first.end_id(), first.path().string(),
+             shard.end_id() < 0 || first.end_id() < 0 ? "; data.end_id gives it for shards that do not" : "");
       offsets_.push_back(offsets_.back() + shard.tokens());
     }
   end_id_ = shards_.front().end_id();

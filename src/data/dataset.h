@@ -24,15 +24,18 @@ class Dataset {
  public:
   // Opens the files that the names and globs match. `documents` says how packed rows are split into documents. Without
   // `documents`, packed rows are not split. `sequence_length` is T; ids must be below `vocab_size`.
-  // Throws Error if a shard is damaged or given twice, if shards have different tokenizers, different end ids or too
-  // large a vocabulary, or if there is no row. Also checks the ids in shards that do not state their vocabulary: the
-  // constructor checks the first `looked_through` tokens, and read() checks later tokens.
+  // Throws Error if a shard is damaged or given twice or has a name that is not UTF-8, if shards name different
+  // tokenizers, have different end ids or too large a vocabulary, or if there is no row. Also checks the ids in shards
+  // that do not state their vocabulary: the constructor checks the first `looked_through` tokens, and read() checks
+  // later tokens.
   Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading, int64_t sequence_length,
           int64_t vocab_size, const std::optional<DocumentConfig>& documents = {});
 
   static constexpr int64_t looked_through = int64_t{1} << 26;
 
   const std::vector<Shard>& shards() const { return shards_; }
+  // The first shard that names its tokenizer; the first shard if none does.
+  const Shard& tokenizer_shard() const { return shards_[tokenizer_shard_]; }
   int64_t tokens() const { return offsets_.back(); }
   // The id of the token between documents; -1 if unknown.
   int32_t end_id() const { return end_id_; }
@@ -72,6 +75,7 @@ class Dataset {
   int32_t end_id_ = -1;
   bool end_targets_ = true;  // whether targets after end tokens count
   std::vector<Shard> shards_;
+  size_t tokenizer_shard_ = 0;
   std::vector<int64_t> offsets_{0};  // position of each shard's first token in the stream; the last entry is tokens()
   std::vector<DocumentIndex> documents_;
   // Number of each shard's first document. The last entry is the number of documents.

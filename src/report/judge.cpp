@@ -62,29 +62,31 @@ const ResultGroup* reference_of(const std::vector<ResultGroup>& groups, const Re
 }
 
 // Compares the order of a block's groups, which are sorted by our loss, with the published order. Returns a note that
-// names the pairs of groups whose order differs, if any; "" if fewer than two groups have both a target and a final
-// loss.
+// names the pairs of groups whose order differs, if any; "" if no two groups can be compared. Two groups can be
+// compared if both have a target and a final loss, unless both diverged.
 std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& groups, const std::vector<size_t>& block) {
   std::vector<std::string> swapped;
-  size_t with_target = 0;
+  bool compared = false;
   for (size_t a = 0; a < block.size(); ++a) {
     const ResultGroup& first = groups[block[a]];
     if (!first.target || first.loss.count == 0) continue;
-    ++with_target;
     for (size_t b = a + 1; b < block.size(); ++b) {
       const ResultGroup& second = groups[block[b]];
       if (!second.target || second.loss.count == 0) continue;
       const auto published = published_loss(*first.target, set.metric),
                  other = published_loss(*second.target, set.metric);
-      if (!published || !other || *published <= *other) continue;
+      if (!published || !other || !std::isfinite(first.loss.mean)) continue;
+      compared = true;
+      if (*published <= *other) continue;
       const Spread difference = paired_difference(set, second, first);
-      swapped.push_back(fmt::format(
-          "{} before {} by {} (published: behind by {:.4f})", name_of(first), name_of(second),
-          difference.count ? difference_text(difference) : fmt::format("{:+.4f}", second.loss.mean - first.loss.mean),
-          *published - *other));
+      const std::string by = !std::isfinite(second.loss.mean) ? ", which diverged"
+                             : difference.count               ? " by " + difference_text(difference)
+                                                : fmt::format(" by {:+.4f}", second.loss.mean - first.loss.mean);
+      swapped.push_back(fmt::format("{} before {}{} (published: behind by {:.4f})", name_of(first), name_of(second), by,
+                                    *published - *other));
     }
   }
-  if (with_target < 2) return "";
+  if (!compared) return "";
   const std::vector<std::string> labels = block_of(groups[block.front()]);
   const std::string place = labels.empty() ? "" : fmt::format(" of {}", fmt::join(labels, ", "));
   if (swapped.empty()) return fmt::format("order{}: as published", place);
@@ -160,7 +162,7 @@ void fill_target(const ResultSet& set, const ResultGroup& group, const Columns& 
   row[columns.target] = {
       fmt::format("{:.4f}{}{}", *published, printed, same_steps ? "" : fmt::format(" at step {}", target.step)),
       *published};
-  if (group.loss.count && same_steps)
+  if (group.loss.count && same_steps && std::isfinite(group.loss.mean))
     row[columns.from_target] = {fmt::format("{:+.4f}", group.loss.mean - *published), group.loss.mean - *published};
 }
 

@@ -184,6 +184,8 @@ ResultSet read_sweep(const fs::path& dir) {
     run.config_file = known.string("config");
     if (known.boolean("diverged", false)) run.diverged = true;
     if (known.has("tuned")) run.tuned = known.number("tuned");
+    // Without `seeds`, all runs of the sweep have their config's seed, and a run that has not begun has no config here.
+    run.seed.reset();
     if (known.has("seed")) run.seed = known.integer("seed");
     set.runs.push_back(std::move(run));
   }

@@ -21,7 +21,7 @@ struct ResultRun {
   std::string name;
   std::vector<std::string> labels;  // one label per axis
   std::optional<double> tuned;
-  std::optional<int64_t> seed;
+  std::optional<int64_t> seed;       // in a sweep: only if the sweep's `seeds` set it
   std::string config_file;           // config file that the run was started from; "" if unknown
   Json config;                       // config.json of the run's folder; null if the run has not begun
   std::vector<std::string> changes;  // config changes when the run continued, as by changes_on_the_way()

@@ -139,7 +139,8 @@ std::string render(const Table& table, TableFormat format) {
     for (size_t c = 0; c < row.size(); ++c) object[table.columns[c].key] = row[c].value;
     rows.push_back(object);
   }
-  return Json{{"rows", rows}, {"notes", table.notes}}.dump(1) + "\n";
+  // The name of a run's folder may be invalid UTF-8.
+  return Json{{"rows", rows}, {"notes", table.notes}}.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace rowan

@@ -44,9 +44,14 @@ void each_row(const std::filesystem::path& metrics, const Note& note,
 
 bool is_evaluation(const Json& row) {
   for (const auto& [key, value] : row.items())
-    if (key == "loss" || key == "resume" || key == "ended" || key.starts_with("optimizer") || key.starts_with("norm/"))
+    if (key == "loss" || key == "resume" || key == "ended" || key == "evaluation" || key.starts_with("optimizer") ||
+        key.starts_with("norm/"))
       return false;
   return true;
+}
+
+std::string row_of_other_evaluation(int64_t step) {
+  return Json{{"step", step}, {"evaluation", "changed"}}.dump() + "\n";
 }
 
 ValidationRow evaluation_of(const Json& row) {
@@ -66,14 +71,27 @@ MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64
                        bool evaluates_again)
     : path_(run_dir / "metrics.jsonl"), note_(note) {
   std::string kept;
+  bool mark_dropped = false;  // the rows kept after it, if any, are of another evaluation than the rows to come
   if (resumed_step && std::filesystem::exists(path_))
     each_row(path_, note, [&](const Json& row, std::string_view line) {
-      if (row["step"] > *resumed_step) return;
+      const bool mark = begins_other_evaluation(row);
+      if (row["step"] > *resumed_step) {
+        mark_dropped = mark_dropped || mark;
+        return;
+      }
       const bool repeated = row.contains("resume") || row.contains("ended") || (evaluates_again && is_evaluation(row));
       if (row["step"] == *resumed_step && repeated) return;
       kept += line;
+      if (mark) {
+        evaluations_.clear();
+        mark_dropped = false;
+      }
       if (is_evaluation(row)) evaluations_.push_back(evaluation_of(row));
     });
+  if (mark_dropped) {
+    kept += row_of_other_evaluation(*resumed_step);
+    evaluations_.clear();
+  }
   write_file_atomically(path_, kept);
   bytes_ = static_cast<int64_t>(kept.size());
   fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
@@ -152,6 +170,15 @@ std::vector<Json> read_metrics(const std::filesystem::path& metrics, const Note&
   std::vector<Json> rows;
   each_row(metrics, note, [&](const Json& row, std::string_view) { rows.push_back(row); });
   return rows;
+}
+
+bool begins_other_evaluation(const Json& row) { return row.contains("evaluation"); }
+
+void mark_other_evaluation(const std::filesystem::path& metrics, int64_t step) {
+  if (!std::filesystem::exists(metrics)) return;
+  std::string rows = read_file(metrics);
+  rows.resize(rows.rfind('\n') + 1);  // a last line without a newline is no row
+  write_file_atomically(metrics, rows + row_of_other_evaluation(step));
 }
 
 std::optional<int64_t> ended_step(const std::vector<Json>& rows) {

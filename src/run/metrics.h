@@ -62,7 +62,8 @@ class MetricsLog {
  public:
   // Without `resumed_step`, starts an empty log. With it, keeps the rows up to this step. Drops later rows, `resume`
   // and `ended` rows of this step, and an incomplete last line; if `evaluates_again`, also evaluations of this step.
-  // Rows that cannot be parsed are dropped with one note.
+  // Rows that cannot be parsed are dropped with one note. A mark_other_evaluation() that is dropped is written again
+  // after the rows that are kept.
   MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note,
              bool evaluates_again = false);
   ~MetricsLog();
@@ -79,7 +80,7 @@ class MetricsLog {
   // Writes {"step": ..., "ended": "patience"}, which records that run.patience ended the run.
   void ended_row(int64_t step);
 
-  // The evaluations in the log, including those of earlier starts.
+  // The evaluations in the log since the last mark_other_evaluation(), including those of earlier starts.
   const std::vector<ValidationRow>& evaluations() const { return evaluations_; }
 
   // Syncs the rows to disk. Must be called before a checkpoint is committed, because a run resumed from the checkpoint
@@ -104,6 +105,13 @@ class MetricsLog {
 // `val_loss`, `tokens` and `seconds` are numbers, null or absent. Other lines are left out with one note. A last line
 // without a newline is ignored.
 std::vector<Json> read_metrics(const std::filesystem::path& metrics, const Note& note);
+
+// Appends {"step": ..., "evaluation": "changed"} to a metrics.jsonl, if there is one. The run continues after `step`,
+// and its validation losses cannot be compared with those of earlier rows: they are of other text, or of more or less
+// of it.
+void mark_other_evaluation(const std::filesystem::path& metrics, int64_t step);
+// Whether this row is such a mark.
+bool begins_other_evaluation(const Json& row);
 
 // The step at which run.patience ended the run with these rows; nothing if it did not, or if later steps follow.
 std::optional<int64_t> ended_step(const std::vector<Json>& rows);

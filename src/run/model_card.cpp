@@ -45,7 +45,6 @@ bool has_own_card(const fs::path& folder) {
 
 ExportFiles model_card(const RunFolder& run, const fs::path& folder) {
   if (fs::exists(folder / "README.md") && !has_own_card(folder)) return {};
-  const fs::path home = run.checkpoint().folder().parent_path().parent_path();
   JsonObject config = run.config();
   auto section = [&](const char* key) { return config.has(key) ? config.raw(key) : Json::object(); };
   const Json optimizer = section("optimizer"), batch = section("batch"), data = section("data");
@@ -71,15 +70,15 @@ ExportFiles model_card(const RunFolder& run, const fs::path& folder) {
                 run.weights() + ", an average over " + text_of(state["averages"], run.weights().c_str()) + " updates");
   card += row("sequence length", text_of(batch, "sequence_length"));
   card += row("optimizer", text_of(optimizer, "name") + ", lr " + text_of(optimizer, "lr"));
-  for (const std::string& change : changes_on_the_way(read_starts(home, [](const std::string&) {})))
+  for (const std::string& change : changes_on_the_way(read_starts(run.path(), [](const std::string&) {})))
     card += row("changed on the way", change);
   if (config.has("precision")) card += row("precision", config.string("precision"));
-  if (const std::string loss = validation_of(run, home / "metrics.jsonl"); !loss.empty())
+  if (const std::string loss = validation_of(run, run.path() / "metrics.jsonl"); !loss.empty())
     card += row("validation loss", loss);
   card +=
       "\n```python\nfrom transformers import pipeline\n\npipeline(\"text-generation\", \"PATH OF THIS FOLDER\")(\"Once "
       "upon a time\")\n```\n\nThe whole config of the run:\n\n```json\n" +
-      read_file(home / "config.json") + "```\n";
+      read_file(run.path() / "config.json") + "```\n";
   return {{"README.md", card}};
 }
 

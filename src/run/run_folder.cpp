@@ -25,8 +25,14 @@ fs::path best_checkpoint(const fs::path& run, const std::vector<fs::path>& there
   fs::path best;
   double lowest = std::numeric_limits<double>::infinity(), lowest_of_all = lowest;
   int64_t step_of_lowest = 0;
+  std::string changed;
   if (fs::exists(run / "metrics.jsonl"))
     for (const Json& row : read_metrics(run / "metrics.jsonl", note)) {
+      if (begins_other_evaluation(row)) {  // earlier losses cannot be compared with later ones
+        best.clear();
+        lowest = lowest_of_all = std::numeric_limits<double>::infinity();
+        changed = fmt::format(" since the evaluation changed at step {}", row["step"].get<int64_t>());
+      }
       if (!row.contains("val_loss") || row["val_loss"].is_null() || row["val_loss"] >= lowest) continue;
       const int64_t step = row["step"].get<int64_t>();
       const auto loss = row["val_loss"].get<double>();
@@ -36,7 +42,8 @@ fs::path best_checkpoint(const fs::path& run, const std::vector<fs::path>& there
       best = path;
       lowest = loss;
     }
-  if (best.empty()) fail("{}: --step best: found no evaluated checkpoint; {}", run.string(), steps_text(there));
+  if (best.empty())
+    fail("{}: --step best: found no evaluated checkpoint{}; {}", run.string(), changed, steps_text(there));
   if (lowest_of_all < lowest)
     note(fmt::format("using {}; the lowest loss was at step {}, whose checkpoint is not kept; run.keep_best keeps it",
                      best.filename().string(), step_of_lowest));
@@ -48,7 +55,9 @@ NamedCheckpoint find_in(const fs::path& named, const std::string& step, const No
   if (fs::exists(named / "manifest.json") && fs::exists(named / "state.json")) {
     if (step != "newest") fail("{}: --step {}: found a checkpoint, expected a run", named.string(), step);
     verify_checkpoint(named);
-    return {fs::absolute(named).lexically_normal().parent_path().parent_path(), named};
+    fs::path checkpoint = fs::absolute(named).lexically_normal();
+    if (!checkpoint.has_filename()) checkpoint = checkpoint.parent_path();  // the path ended in "/" or "."
+    return {checkpoint.parent_path().parent_path(), checkpoint};
   }
   const fs::path folder = named / "checkpoints";
   const std::vector<fs::path> there = list_checkpoints(folder);
@@ -103,7 +112,8 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
     fail("{}: found no config.json, expected the folder of a run", named.string());
   OpenedCheckpoint opened = open_checkpoint(named, step, note, weights);
   checkpoint_ = std::move(opened.checkpoint);
-  const fs::path path = opened.run / "config.json";
+  path_ = opened.run;
+  const fs::path path = path_ / "config.json";
   source_ = std::make_shared<JsonSource>(JsonSource{path.string(), read_file(path)});
   config_ = parse_json(*source_);
   JsonObject object = config();

@@ -22,9 +22,9 @@ struct NamedCheckpoint {
 };
 // Finds a checkpoint. `named` is the folder of a checkpoint or of a run. In the folder of a run, `step` selects the
 // checkpoint: a number, "newest" (the newest undamaged checkpoint) or "best" (among the checkpoints that exist, the one
-// with the lowest validation loss in metrics.jsonl). `note` receives warnings, for example about damaged checkpoints
-// or a lower loss whose checkpoint is gone. Throws Error if there is no such checkpoint, or if the selected checkpoint
-// is damaged.
+// with the lowest validation loss in metrics.jsonl since the evaluation last changed). `note` receives warnings, for
+// example about damaged checkpoints or a lower loss whose checkpoint is gone. Throws Error if there is no such
+// checkpoint, or if the selected checkpoint is damaged.
 NamedCheckpoint find_checkpoint(const std::filesystem::path& named, const std::string& step, const Note& note);
 
 struct OpenedCheckpoint {
@@ -43,6 +43,8 @@ class RunFolder {
   RunFolder(const std::filesystem::path& named, const std::string& step, const Note& note,
             const std::string& weights = "raw");
 
+  // The folder of the run.
+  const std::filesystem::path& path() const { return path_; }
   // RUN/config.json, for the sections that have no accessor here.
   JsonObject config() const { return JsonObject(source_, config_); }
   const ModelConfig& model() const { return model_; }
@@ -56,6 +58,7 @@ class RunFolder {
   std::optional<DocumentOptions> documents(int32_t end_token) const;
 
  private:
+  std::filesystem::path path_;
   std::shared_ptr<const JsonSource> source_;
   Json config_;
   ModelConfig model_;

@@ -7,6 +7,7 @@
 #include "base/json_path.h"
 #include "report/results.h"
 #include "sweep/sweep_folder.h"
+#include "train/divergence.h"
 
 namespace rowan {
 namespace {
@@ -20,6 +21,18 @@ void check_same_config(const fs::path& file, const Json& before, Json now) {
          dotted_path(change.at("path").get<std::string>()));
 }
 
+// The message of a diverged run, if a run's log ends with it; else "". A run that has started again has written more.
+std::string divergence_in(const fs::path& log) {
+  constexpr std::string_view begins = "rowan: ";
+  std::error_code unreadable;
+  if (!fs::is_regular_file(log, unreadable)) return "";
+  std::string text = read_file(log);
+  if (!text.ends_with('\n')) return "";
+  text.pop_back();
+  const std::string line = text.substr(text.rfind('\n') + 1);
+  return line.starts_with(begins) && says_diverged(line) ? line.substr(begins.size()) : "";
+}
+
 }  // namespace
 
 RunOutcome Ledger::outcome(const SweepRun& run, bool exited) {
@@ -29,7 +42,7 @@ RunOutcome Ledger::outcome(const SweepRun& run, bool exited) {
 }
 
 RunOutcome Ledger::read(const SweepRun& run, bool exited) const {
-  const fs::path folder = sweep_.dir / run.name, diverged = sweep_.dir / "diverged" / (run.name + ".json");
+  const fs::path folder = sweep_.dir / run.name, diverged = mark(run.name);
   if (fs::exists(diverged)) {
     auto source = std::make_shared<JsonSource>(JsonSource{diverged.string(), read_file(diverged)});
     const Json stored = parse_json(*source);
@@ -38,21 +51,25 @@ RunOutcome Ledger::read(const SweepRun& run, bool exited) const {
     check_same_config(diverged, before, config_of(sweep_, run).resolved);
     return {RunOutcome::State::done, std::numeric_limits<double>::infinity()};
   }
-  // A run writes loss.svg last, so without this file a run counts as unfinished, unless it has just exited.
-  if (!exited && !fs::exists(folder / "loss.svg")) return {};
   if (!fs::exists(folder / "config.json") || !fs::exists(folder / "metrics.jsonl")) return {};
-  const ResultRun result = read_run(folder);
-  const std::optional<double> loss = result.final_loss(sweep_.metric);
-  if (!loss) return {};
+  RunOutcome outcome;
+  // A run writes loss.svg last, so without this file a run counts as unfinished, unless it has just exited.
+  if (exited || fs::exists(folder / "loss.svg"))
+    if (const std::optional<double> loss = read_run(folder).final_loss(sweep_.metric))
+      outcome = {RunOutcome::State::done, *loss};
+  if (outcome.state != RunOutcome::State::done)
+    if (const std::string message = divergence_in(folder / "log.txt"); !message.empty())
+      outcome = {RunOutcome::State::done, std::numeric_limits<double>::infinity(), message};
+  if (outcome.state != RunOutcome::State::done) return {};
   // A config of an older version may lack keys. load_config() adds these keys with this version's defaults.
   const Json before = load_config((folder / "config.json").string(), {}).resolved;
   check_same_config(folder / "config.json", before, config_of(sweep_, run).resolved);
-  return {RunOutcome::State::done, *loss};
+  return outcome;
 }
 
 void Ledger::diverged(const SweepRun& run, const std::string& message) {
-  const fs::path file = sweep_.dir / "diverged" / (run.name + ".json");
-  write_file_atomically(file, Json{{"message", message}, {"config", config_of(sweep_, run).resolved}}.dump(1) + "\n");
+  write_file_atomically(mark(run.name),
+                        Json{{"message", message}, {"config", config_of(sweep_, run).resolved}}.dump(1) + "\n");
   forget(run.name);
 }
 
@@ -73,7 +90,8 @@ void Ledger::write_index() {
     Json item = {{"name", run.name}, {"labels", cell.labels}, {"config", cell.config}};
     if (run.tuned) item["tuned"] = *run.tuned;
     if (run.seed) item["seed"] = *run.seed;
-    if (fs::exists(sweep_.dir / "diverged" / (run.name + ".json"))) item["diverged"] = true;
+    if (const std::string message = outcome(run).message; !message.empty()) diverged(run, message);
+    if (fs::exists(mark(run.name))) item["diverged"] = true;
     runs.push_back(item);
   }
   std::string tuned = sweep_.tuning ? sweep_.tuning->paths[0] : "";

@@ -20,15 +20,17 @@ class Ledger {
   explicit Ledger(const SweepConfig& sweep) : sweep_(sweep) {}
 
   // Reads a run's folder and DIR/diverged/NAME.json on the first call and after forget(). A run is finished if it has a
-  // final loss and loss.svg, the last file that it writes. `exited` means that the run has just exited with code 0.
-  // Such a run needs no loss.svg, because a run that cannot write this file still succeeds. Throws Error if the run
-  // finished or diverged with another config.
+  // final loss and loss.svg, the last file that it writes. An unfinished run whose log.txt ends with the message of a
+  // diverged run has diverged; under Slurm, no sweep watches how a run ends. `exited` means that the run has just
+  // exited with code 0. Such a run needs no loss.svg, because a run that cannot write this file still succeeds. Throws
+  // Error if the run finished or diverged with another config.
   RunOutcome outcome(const SweepRun& run, bool exited = false);
   void forget(const std::string& name) { known_.erase(name); }
   // Records a failure for this process only; a later process tries the run again.
   void failed(const std::string& name) { known_[name] = {RunOutcome::State::failed, 0}; }
   void diverged(const SweepRun& run, const std::string& message);
 
+  std::filesystem::path mark(const std::string& name) const { return sweep_.dir / "diverged" / (name + ".json"); }
   std::filesystem::path log(const std::string& name) const { return sweep_.dir / "logs" / (name + ".log"); }
   std::filesystem::path failed_log(const std::string& name) const { return sweep_.dir / "failed" / (name + ".log"); }
   std::filesystem::path config(const std::string& name) const { return sweep_.dir / "configs" / (name + ".json"); }
@@ -36,7 +38,7 @@ class Ledger {
   // Creates the folders DIR/diverged, DIR/configs, DIR/logs and DIR/failed.
   void prepare() const;
   void write_config(const SweepRun& run) const;
-  // Writes DIR/sweep.json for the runs of all cells that are known now.
+  // Marks the runs that diverged without a mark. Writes DIR/sweep.json for the runs of all cells that are known now.
   void write_index();
 
  private:

@@ -69,6 +69,28 @@ std::vector<Slot> make_slots(const SlotWish& wish) {
   return slots;
 }
 
+// flock() locks the open file description, which a process that writes to it and its children share. The lock is
+// released when the last of these processes has ended or closed the file.
+ProcessLog::ProcessLog(const std::filesystem::path& path)
+    : file_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666)) {
+  if (file_ < 0) fail("cannot write {}: {}", path.string(), std::strerror(errno));
+  locked_ = ::flock(file_, LOCK_EX | LOCK_NB) == 0;
+  if (const int code = errno; !locked_ && code != EWOULDBLOCK) {
+    ::close(file_);
+    fail("cannot lock {}: {}", path.string(), std::strerror(code));
+  }
+  size_ = ::lseek(file_, 0, SEEK_END);
+}
+
+ProcessLog::~ProcessLog() { ::close(file_); }
+
+// A parent may have left SIGCHLD ignored. The kernel would then keep no exit codes, and waitpid() would find no
+// process.
+ProcessPool::ProcessPool(std::vector<Slot> slots, bool launched)
+    : slots_(std::move(slots)), launched_(launched), busy_(slots_.size()) {
+  std::signal(SIGCHLD, SIG_DFL);
+}
+
 // The processes may need minutes for their checkpoints.
 ProcessPool::~ProcessPool() {
   using Clock = std::chrono::steady_clock;
@@ -118,32 +140,23 @@ namespace {
 
 }  // namespace
 
-bool ProcessPool::start(const std::string& name, const std::vector<std::string>& command,
-                        const std::vector<std::string>& environment, const std::filesystem::path& log) {
+void ProcessPool::start(const std::string& name, const std::vector<std::string>& command,
+                        const std::vector<std::string>& environment, const ProcessLog& log) {
   const auto free = std::find_if(busy_.begin(), busy_.end(), [](const Process& p) { return p.pid == 0; });
-  // flock() locks the open file description, which the new process and its children share. The lock is released when
-  // the last of these processes has ended or closed the log.
-  const int file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
-  if (file < 0) fail("cannot write {}: {}", log.string(), std::strerror(errno));
-  if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
-    ::close(file);
-    return false;
-  }
   const pid_t parent = ::getpid(), pid = ::fork();
   if (pid == 0)
-    become(command, environment, slots_[static_cast<size_t>(free - busy_.begin())], file, parent, stop_signal());
-  ::close(file);
+    become(command, environment, slots_[static_cast<size_t>(free - busy_.begin())], log.file(), parent, stop_signal());
   if (pid < 0) fail("cannot start a process: {}", std::strerror(errno));
   ::setpgid(pid, pid);
-  *free = {pid, name};
-  return true;
+  *free = {pid, name, log.size()};
 }
 
 std::optional<ProcessPool::Ended> ProcessPool::poll() {
   for (Process& process : busy_) {
     int status = 0;
     if (!process.pid || ::waitpid(process.pid, &status, WNOHANG) != process.pid) continue;
-    Ended ended{process.name, WIFEXITED(status) ? WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? WTERMSIG(status) : 0};
+    Ended ended{process.name, WIFEXITED(status) ? WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                process.log_begin};
     process = {};
     return ended;
   }

@@ -29,12 +29,33 @@ std::vector<Slot> make_slots(const SlotWish& wish);
 // any other form ends the list. If the variable is not set, returns the numbers of all GPUs of the NVIDIA driver.
 std::vector<std::string> visible_gpus();
 
+// A file to which processes append their output, created if it is absent.
+class ProcessLog {
+ public:
+  // Opens and locks the file. Throws Error if it cannot be written, or if the file system has no locks.
+  explicit ProcessLog(const std::filesystem::path& path);
+  ~ProcessLog();
+  ProcessLog(const ProcessLog&) = delete;
+  ProcessLog& operator=(const ProcessLog&) = delete;
+
+  // Whether the file is locked here; false if another process, for example of an earlier sweep, still locks it.
+  bool locked() const { return locked_; }
+  int file() const { return file_; }
+  // The number of bytes that the file had when it was locked.
+  int64_t size() const { return size_; }
+
+ private:
+  int file_ = -1;
+  bool locked_ = false;
+  int64_t size_ = 0;
+};
+
 class ProcessPool {
  public:
   // `launched`: the processes are launchers of ranks, such as mpirun. A launcher is asked to end by SIGUSR1, which it
   // forwards to its ranks; after a SIGTERM, mpirun kills the ranks one second later.
-  explicit ProcessPool(std::vector<Slot> slots, bool launched = false)
-      : slots_(std::move(slots)), launched_(launched), busy_(slots_.size()) {}
+  // The process takes the default action for SIGCHLD from now on.
+  explicit ProcessPool(std::vector<Slot> slots, bool launched = false);
   // If processes run, asks them to end and waits for them. After ten minutes, kills those that still run, and their
   // process groups.
   ~ProcessPool();
@@ -45,16 +66,17 @@ class ProcessPool {
   bool full() const { return running() == slots_.size(); }
   const std::vector<Slot>& slots() const { return slots_; }
 
-  // Starts `command` on a free slot, in a new process group, and appends the command's output to `log`. If the calling
-  // process ends, for any reason, the kernel asks the new process to end, by the signal of ask_to_end(). Returns false
-  // if another process, for example of an earlier sweep, still locks the log. A slot must be free.
-  bool start(const std::string& name, const std::vector<std::string>& command,
-             const std::vector<std::string>& environment, const std::filesystem::path& log);
+  // Starts `command` on a free slot, in a new process group, and appends the command's output to `log`, which must be
+  // locked. If the calling process ends, for any reason, the kernel asks the new process to end, by the signal of
+  // ask_to_end(). A slot must be free.
+  void start(const std::string& name, const std::vector<std::string>& command,
+             const std::vector<std::string>& environment, const ProcessLog& log);
 
   struct Ended {
     std::string name;
-    int code = 0;    // exit code; 0 after a signal
-    int signal = 0;  // signal that killed the process; 0: none
+    int code = 0;           // exit code; 0 after a signal
+    int signal = 0;         // signal that killed the process; 0: none
+    int64_t log_begin = 0;  // position in the log of the process's first byte
   };
   // Returns one process that has ended and frees its slot; nothing if none has ended.
   std::optional<Ended> poll();
@@ -65,6 +87,7 @@ class ProcessPool {
   struct Process {
     pid_t pid = 0;  // 0: the slot is free
     std::string name;
+    int64_t log_begin = 0;
   };
   int stop_signal() const;
 

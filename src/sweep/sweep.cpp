@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -31,9 +33,10 @@ namespace {
 namespace fs = std::filesystem;
 using State = RunOutcome::State;
 
-// The last message of rowan in a log.
-std::string last_words(const fs::path& log) {
-  std::istringstream lines(read_file(log));
+// The last message of rowan in a log, from byte `begin` on. Earlier attempts wrote what is before it.
+std::string last_words(const fs::path& log, int64_t begin) {
+  const std::string text = read_file(log);
+  std::istringstream lines(text.substr(std::min(text.size(), static_cast<size_t>(begin))));
   std::string found = "no message";
   for (std::string line; std::getline(lines, line);)
     if (line.starts_with("rowan: ")) found = line.substr(7);
@@ -50,11 +53,6 @@ std::string slurm_word(const std::string& text) {
   return word;
 }
 
-// Whether the last message of a run says that the run diverged.
-bool has_diverged(const std::string& words) {
-  return words.find(says_not_finite) != words.npos || words.find(says_ruined) != words.npos;
-}
-
 // Whether an unfinished run with this exit code was stopped, rather than failed.
 bool was_stopped(int code) {
   for (int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1})
@@ -68,6 +66,8 @@ bool on_gpu(const SweepConfig& sweep) {
 }
 
 class Sweeper {
+  using Clock = std::chrono::steady_clock;
+
  public:
   Sweeper(const SweepConfig& sweep, const std::string& program)
       : sweep_(sweep),
@@ -129,17 +129,19 @@ class Sweeper {
   }
 
   // Starts open runs on free slots. A run that cannot be started has failed. Returns whether an open run must wait
-  // because another process still locks its log.
+  // because another process still locks its log. A killed sweep leaves such a process, which may save for minutes.
   bool start_what_is_open() {
     bool waits = false;
     for (auto run = open_.begin(); run != open_.end() && !pool_.full();) {
       try {
-        ledger_.write_config(*run);
-        if (!pool_.start(run->name, command_of(*run), environment(), ledger_.log(run->name))) {
+        const std::unique_ptr<ProcessLog> log = log_of(run->name);
+        if (!log) {
           waits = true;
           ++run;
           continue;
         }
+        ledger_.write_config(*run);
+        pool_.start(run->name, command_of(*run), environment(), *log);
         view_.begins(run->name);
         running_.emplace(run->name, *run);
       } catch (const Error& error) {
@@ -149,6 +151,18 @@ class Sweeper {
       run = open_.erase(run);
     }
     return waits;
+  }
+
+  // A run's log; nullptr if another process locks it, which the first call says. Later calls try at most four times a
+  // second.
+  std::unique_ptr<ProcessLog> log_of(const std::string& name) {
+    const auto next = next_try_.find(name);
+    if (next != next_try_.end() && Clock::now() < next->second) return nullptr;
+    auto log = std::make_unique<ProcessLog>(ledger_.log(name));
+    if (log->locked()) return log;
+    if (next == next_try_.end()) view_.message(fmt::format("{}: another process still writes its log; waiting", name));
+    next_try_[name] = Clock::now() + std::chrono::milliseconds(250);
+    return nullptr;
   }
 
   std::vector<std::string> command_of(const SweepRun& run) const {
@@ -174,12 +188,13 @@ class Sweeper {
     ledger_.forget(ended.name);
     const RunOutcome outcome = ledger_.outcome(run, !ended.signal && ended.code == 0);
     if (outcome.state == State::done) {
-      view_.ends(run.name,
-                 std::isfinite(outcome.loss) ? fmt::format("{} {:.4f}", sweep_.metric, outcome.loss) : "diverged");
+      view_.ends(run.name, std::isfinite(outcome.loss) ? fmt::format("{} {:.4f}", sweep_.metric, outcome.loss)
+                           : outcome.message.empty()   ? "diverged"
+                                                       : "diverged: " + outcome.message);
       fs::remove(ledger_.failed_log(run.name));
     } else if (ended.signal || was_stopped(ended.code) || StopSignals::received()) {
       interrupted(run, ended);
-    } else if (const std::string words = last_words(ledger_.log(run.name)); has_diverged(words)) {
+    } else if (const std::string words = last_words(ledger_.log(run.name), ended.log_begin); says_diverged(words)) {
       ledger_.diverged(run, words);
       view_.ends(run.name, "diverged: " + words);
     } else if (++tries_[run.name] <= sweep_.retries) {
@@ -232,6 +247,7 @@ class Sweeper {
   SweepView view_;
   std::vector<SweepRun> open_;
   std::map<std::string, SweepRun> running_;
+  std::map<std::string, Clock::time_point> next_try_;  // of runs whose log another process locks
   std::map<std::string, int64_t> tries_, interruptions_, reached_;
   size_t done_ = 0, known_ = 0;
   SweepEnd end_;

@@ -10,6 +10,7 @@
 #include "report/targets.h"
 #include "sweep/sweep_checks.h"
 #include "sweep/sweep_run.h"
+#include "tokenizer/utf8.h"
 
 namespace rowan {
 namespace {
@@ -206,6 +207,8 @@ size_t first_chosen(const SweepConfig& sweep) {
 }
 
 SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, bool needs_data) {
+  if (first_invalid_utf8(path) != path.size())
+    fail("{}: found the name of a file that is not valid UTF-8, which sweep.json cannot record", path);
   auto source = std::make_shared<JsonSource>(JsonSource{path, read_file(path)});
   Json json = parse_json(*source);
   JsonObject(source, json);  // throws Error if the file holds no object

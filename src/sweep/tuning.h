@@ -10,7 +10,8 @@ namespace rowan {
 
 struct RunOutcome {
   enum class State { open, done, failed } state = State::open;
-  double loss = 0;  // loss of a finished run; infinity if it diverged
+  double loss = 0;           // loss of a finished run; infinity if it diverged
+  std::string message = {};  // the last message of a diverged run, if only its log says that it diverged
 };
 using OutcomeOf = std::function<RunOutcome(const SweepRun&)>;
 

@@ -96,4 +96,14 @@ bool evaluates_otherwise(const Json& before, const Json& now) {
   return false;
 }
 
+bool measures_otherwise(const Json& before, const Json& now, bool other_text) {
+  const Json* text = value_at(now, "data.validation");
+  if (!text || text->is_null() || *text == "") return false;
+  auto differs = [&](const char* key) {
+    const Json *was = value_at(before, key), *is = value_at(now, key);
+    return (was ? *was : Json()) != (is ? *is : Json());
+  };
+  return other_text || differs("data.documents") || differs("run.eval_tokens");
+}
+
 }  // namespace rowan

@@ -19,4 +19,9 @@ std::string condition_of(const Json& changes);
 // Whether `now` evaluates other data than `before`, or more or less of it. What is no longer evaluated does not count.
 bool evaluates_otherwise(const Json& before, const Json& now);
 
+// Whether validation losses under `now` cannot be compared with those under `before`. `other_text`: the validation
+// shards differ; their paths in the configs may differ although the shards are the same. False if `now` has no
+// validation data.
+bool measures_otherwise(const Json& before, const Json& now, bool other_text);
+
 }  // namespace rowan

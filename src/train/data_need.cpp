@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "base/json_path.h"
 #include "evaluate/validation.h"
 
 namespace rowan {
@@ -29,9 +30,10 @@ std::string more_of(const fs::path& folder, double times) {
   const fs::path manifest = folder / "manifest.json", recipe = folder / "get.sh";
   if (!fs::exists(manifest) || !fs::exists(recipe)) return "";
   const Json json = try_parse_json(read_file(manifest));
-  if (!json.is_object() || !json.contains("sources")) return "";
-  const Json held_out = json.value(Json::json_pointer("/settings/validation_inputs"), Json());
-  const auto files = static_cast<double>(json["sources"].size()) - (held_out.is_number() ? held_out.get<double>() : 0);
+  const Json *sources = value_at(json, "sources"), *held_out = value_at(json, "settings.validation_inputs");
+  if (!sources) return "";
+  const double files =
+      static_cast<double>(sources->size()) - (held_out && held_out->is_number() ? held_out->get<double>() : 0);
   return fmt::format("; {} --shards {:.0f} downloads enough", recipe.string(), std::ceil(files * times));
 }
 

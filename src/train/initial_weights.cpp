@@ -88,8 +88,9 @@ fs::path find_weights(const std::string& init, const ModelConfig& model,
     verify_checkpoint(path);
   }
   place = path;
-  const fs::path config = path / (fs::exists(path / "manifest.json") ? "../../config.json" : "config.json");
-  if (fs::exists(config)) check_function(model, config.lexically_normal());
+  // RUN/config.json for RUN/checkpoints/step_N. RUN/checkpoints may lead elsewhere, so ".." is taken from the path.
+  const char* name_there = fs::exists(path / "manifest.json") ? "../../config.json" : "config.json";
+  if (const fs::path config = (path / name_there).lexically_normal(); fs::exists(config)) check_function(model, config);
   for (const char* name : {"model.safetensors", "model.safetensors.index.json"})
     if (fs::exists(path / name)) return path / name;
   fail("init: {}: found neither model.safetensors nor model.safetensors.index.json", path.string());

@@ -12,6 +12,7 @@
 #include "comm/launch.h"
 #include "kernels/backend.h"
 #include "kernels/ceiling.h"
+#include "optim/recipe.h"
 #include "run/tokenizer_match.h"
 #include "train/divergence.h"
 #include "train/initial_weights.h"
@@ -125,15 +126,20 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   const StopSignals signals;  // before this point a signal ends the process, because there is nothing to save
   run_on_all_ranks(communicator, [&] {
     if (!first) return;
-    start->begin(place);
+    const std::string other_text = shard_difference(state.value("validation", Json()), trainer->validation_shards());
+    start->begin(place, !other_text.empty());
     progress.keep_log(dir / "log.txt");
     print_start_page(config, *trainer, backend, communicator, peak, progress);
     log = std::make_unique<RunLog>(config, *trainer, progress, peak, !chosen.empty(), start->evaluates_again(),
                                    state.value("seconds", 0.0));
     for (const std::string& line : trainer->shared_shards()) note("warning: " + line);
-    if (config.optimizer.telemetry_every && !trainer->optimizer().has_telemetry())
-      note(fmt::format("optimizer.telemetry_every: {} has no telemetry; run.norms_every writes the norms of each layer",
-                       config.optimizer.rates().recipe));
+    if (config.optimizer.telemetry_every && !trainer->optimizer().has_telemetry()) {
+      const auto& groups = config.optimizer.groups;
+      const bool measured = std::any_of(groups.begin(), groups.end(), [](const Group& g) { return !g.recipe->adamw; });
+      note(fmt::format("optimizer.telemetry_every: {}; run.norms_every writes the norms of each layer",
+                       measured ? "telemetry is of whole matrices, and rank 0 updates none"
+                                : config.optimizer.rates().recipe + " has no telemetry"));
+    }
     if (!backend.fast(compute_dtype(config.precision)))
       note(fmt::format("warning: precision {} is slow here, fp32 is faster; \"auto\" takes the faster one",
                        name_of(config.precision)));
@@ -141,10 +147,9 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     if (chosen.empty()) return;
     note(fmt::format("resumed from {}", chosen));
     log->resumed(place);
-    if (const std::string change = shard_difference(state.value("validation", Json()), trainer->validation_shards());
-        !change.empty())
-      note(fmt::format("warning: data.validation: {}; losses before and after step {} are not of the same text", change,
-                       trainer->steps_done()));
+    if (!other_text.empty())
+      note(fmt::format("warning: data.validation: {}; losses before and after step {} are not of the same text",
+                       other_text, trainer->steps_done()));
     for (const auto& [key, value] : origin.items())  // checkpoints of earlier versions lack some of these
       if (state.contains(key) && state[key] != value)
         note(
@@ -209,9 +214,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     last_save = steady_seconds();
     if (first && !ruined.empty() && !done()) note(fmt::format("step {}: {}", saved, ruin_text(config, ruined)));
   };
-  auto patience_ends = [&] {
-    return run.patience && ranks_know(first && log->evaluations_since_best() >= run.patience);
-  };
+  auto patience_ends = [&] { return run.patience && ranks_know(first && log->patience_is_over()); };
 
   auto save_rest = [&] {
     if (saved != trainer->steps_done()) save();
@@ -266,9 +269,12 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     rotate_checkpoints(dir / "checkpoints", trainer->steps_done(), rotation());
     if (early) {
       log->ended_by_patience();
-      note(fmt::format(
-          "ends after step {}: no better validation loss in the last {} evaluations; the best was at step {}",
-          trainer->steps_done(), run.patience, log->best().value_or(0)));
+      note(
+          start->evaluates_again()
+              ? fmt::format("the run had ended after step {}, by run.patience", trainer->steps_done())
+              : fmt::format(
+                    "ends after step {}: no better validation loss in the last {} evaluations; the best was at step {}",
+                    trainer->steps_done(), run.patience, log->best().value_or(0)));
     }
   });
   if (!first) return 0;

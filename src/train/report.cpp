@@ -160,8 +160,8 @@ void print_end_page(const TrainConfig& config, const std::optional<double>& vali
   if (config.run.sample_tokens == 0 || config.tokenizer.empty()) return;
   try {
     progress.message(sample_text(config));
-  } catch (const Error& error) {
-    progress.message(fmt::format("warning: {}; the run is complete without its sample", error.what()));
+  } catch (const std::exception& error) {
+    progress.message(fmt::format("warning: {}; the run is complete without its sample", message_of(error)));
   }
 }
 

@@ -26,6 +26,7 @@ RunLog::RunLog(const TrainConfig& config, const Trainer& trainer, Progress& prog
       log_(
           config.run.dir, resumed ? std::optional(trainer.steps_done()) : std::nullopt,
           [&](const std::string& text) { progress.message(text); }, evaluates_again),
+      evaluates_again_(evaluates_again),
       flops_(flops_per_token(config.model, config.batch.sequence_length)
                  .within(attended_share(trainer.batches(), config.data.documents))),
       peak_(peak),
@@ -157,9 +158,9 @@ std::vector<int64_t> RunLog::best_first() const {
   return steps;
 }
 
-int64_t RunLog::evaluations_since_best() const {
-  const size_t all = log_.evaluations().size(), best = best_index();
-  return static_cast<int64_t>(best < all ? all - best - 1 : all);
+bool RunLog::patience_is_over() const {
+  const size_t all = log_.evaluations().size(), best = best_index(), since_best = best < all ? all - best - 1 : all;
+  return evaluates_again_ || static_cast<int64_t>(since_best) >= config_.run.patience;
 }
 
 void RunLog::pause(Pause what, const std::function<void()>& work) {

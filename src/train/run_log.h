@@ -38,12 +38,13 @@ class RunLog {
   bool evaluated() const;
   // The validation loss at the current step, if there is one.
   std::optional<double> validation() const;
-  // The step with the lowest validation loss so far.
+  // The step with the lowest validation loss so far. Like the next function, leaves out evaluations that cannot be
+  // compared with the newest (mark_other_evaluation()).
   std::optional<int64_t> best() const;
   // The steps of all evaluations with a finite validation loss, in the order of their losses.
   std::vector<int64_t> best_first() const;
-  // The number of evaluations after the one at step best(); if there is no best step, the number of all evaluations.
-  int64_t evaluations_since_best() const;
+  // Whether the last run.patience evaluations brought no lower loss, or the run had ended before it is evaluated again.
+  bool patience_is_over() const;
 
   enum class Pause { evaluation, checkpoint, check };
   // Runs `work`, whose time counts neither as training time nor in the rates.
@@ -66,6 +67,7 @@ class RunLog {
   const Trainer& trainer_;
   Progress& progress_;
   MetricsLog log_;
+  bool evaluates_again_;
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
   double settled_ = 0;  // seconds() after this process's first step, which is slower than later steps
   int64_t last_step_, first_step_, skipped_ = 0;

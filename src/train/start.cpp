@@ -95,6 +95,12 @@ void RunStart::lock() { lock_ = std::make_unique<FolderLock>(dir_, "trains this 
 
 bool RunStart::look() {
   const fs::path checkpoints = dir_ / "checkpoints", config = dir_ / "config.json";
+  // A link to a disk that is not mounted must not look like a run without checkpoints.
+  std::error_code unreadable;
+  if (const bool link = fs::is_symlink(checkpoints, unreadable);
+      (link || fs::exists(checkpoints, unreadable)) && !fs::is_directory(checkpoints, unreadable))
+    fail("{}: found {}, expected a folder", checkpoints.string(),
+         link ? "a link to " + fs::read_symlink(checkpoints).string() + ", which is not there" : "a file");
   remove_unfinished_checkpoints(checkpoints, note_);
   checkpoint_ = newest_checkpoint(checkpoints, note_);
   const bool rows = has_content(dir_ / "metrics.jsonl"),
@@ -127,12 +133,18 @@ bool RunStart::look() {
   if (const std::string fixed = fixed_difference(*before_, config_.resolved); checkpoint_ && !fixed.empty())
     fail("{}: holds a run with another config ({}), and this has to stay when a run continues; choose another run.dir",
          dir_.string(), fixed);
-  const std::string more = way_on().empty() ? "" : " and " + way_on();
-  if (!difference.empty() && checkpoint_ && !options_.resume && !options_.from)
+  const std::string way = way_on();
+  if (!difference.empty() && checkpoint_ && !options_.resume && !options_.from) {
+    const bool evaluates = !way.empty() && difference_.empty() && evaluates_otherwise(*before_, config_.resolved);
     fail(
-        "{}: holds a run with another config ({}); choose another run.dir, --resume{} to continue the run with the new "
-        "config{}, or --from STEP to go back",
-        dir_.string(), difference, more, condition_of(changes_of(*before_, config_.resolved)));
+        "{}: holds a run with another config ({}); choose another run.dir, --resume{} the run with the new config{}, "
+        "or --from STEP to go back",
+        dir_.string(), difference,
+        evaluates     ? " to evaluate"
+        : way.empty() ? " to continue"
+                      : " and " + way + " to continue",
+        evaluates ? ", since it is done" : condition_of(changes_of(*before_, config_.resolved)));
+  }
   if (!difference.empty() && !checkpoint_ && rows)
     fail("{}: found the rows of a run with another config ({}) and no checkpoint; choose another run.dir",
          (dir_ / "metrics.jsonl").string(), difference);
@@ -214,16 +226,18 @@ void RunStart::set_aside() {
                     fmt::join(places, " and ")));
 }
 
-void RunStart::begin(Json facts) {
+void RunStart::begin(Json facts, bool other_text) {
   if (!lock_) {
     make_directories(dir_);
     lock();
     if (fs::exists(dir_ / "config.json")) fail("{}: another process has just begun a run there", dir_.string());
   }
-  set_aside();
   make_directories(dir_ / "checkpoints");
   if (idle_) return;
   std::vector<Json> starts = read_starts(dir_, note_);
+  set_aside();  // after what may fail
+  if (checkpoint_ && before_ && measures_otherwise(*before_, config_.resolved, other_text))
+    mark_other_evaluation(dir_ / "metrics.jsonl", step_of(*checkpoint_));
   Json record = {{"version", version()},  {"time", utc_time()},        {"host", machine_name()},
                  {"process", ::getpid()}, {"command", command_line()}, {"file", config_.file}};
   record.update(facts);

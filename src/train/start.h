@@ -30,8 +30,10 @@ class RunStart {
   // Creates the folder and writes config.json. Files that this start would replace are first moved or copied into
   // RUN/earlier-N. Appends a record of this start to starts.jsonl: `facts`, time, machine, command, the config file,
   // and the config or its changes since the previous start. If the command has --from, the record has it too, also if
-  // this start continues. Only moves and copies files if the run is done and nothing is evaluated again.
-  void begin(Json facts);
+  // this start continues. Marks metrics.jsonl if later validation losses cannot be compared with earlier ones;
+  // `other_text`: the validation shards are not those of the checkpoint. Writes nothing if the run is done and nothing
+  // is evaluated again.
+  void begin(Json facts, bool other_text);
 
   // Whether the run is done and this config evaluates its last step otherwise.
   bool evaluates_again() const { return evaluates_again_; }

@@ -52,7 +52,7 @@ void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uin
   const std::string shards = "the shards of data.train";
   if (tokenizer) check_same_tokenizer(train, shards, tokenizer->hash(), config.tokenizer);
   if (validation == nullptr) return;
-  const Shard& shard = validation->data().shards().front();
+  const Shard& shard = validation->data().tokenizer_shard();
   const std::string name = "data.validation: " + shard.path().string();
   check_same_tokenizer(shard.tokenizer_hash(), name, train, shards);
   if (tokenizer) check_same_tokenizer(shard.tokenizer_hash(), name, tokenizer->hash(), config.tokenizer);

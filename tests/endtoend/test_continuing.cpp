@@ -172,6 +172,67 @@ TEST_F(FinishedRun, ItIsEvaluatedAgainUnderOtherKeysOfEvaluation) {
   EXPECT_EQ(last()["val_loss"], whole["val_loss"]);
 }
 
+// A lower loss on other text is not a better one.
+TEST_F(FinishedRun, TheBestIsOfTheNewestEvaluation) {
+  const auto best = [&] {
+    const Outcome eval = rowan("eval " + run("run").string() + " --device cpu --step best");
+    EXPECT_EQ(eval.code, 0) << eval.err;
+    return eval.out.substr(0, eval.out.find('\n'));
+  };
+  // As if the loss at step 4 had been the lowest of all.
+  std::string text = read_file(run("run") / "metrics.jsonl");
+  const std::string begin = R"({"step":4,"val_loss":)";
+  const size_t at = text.find(begin) + begin.size();
+  ASSERT_GT(at, begin.size());
+  text.replace(at, text.find_first_of(",}", at) - at, "0.5");
+  write_file_atomically(run("run") / "metrics.jsonl", text);
+  EXPECT_TRUE(best().ends_with("step_00000004")) << best();
+  // Shards that only have another place.
+  const std::filesystem::path moved = dir_ / "moved" / "validation.bin", other = dir_ / "other.bin";
+  std::filesystem::create_directories(moved.parent_path());
+  std::filesystem::copy(dir_ / "validation.bin", moved);
+  ASSERT_EQ(rowan(train("--resume --set data.validation=" + moved.string())).code, 0);
+  EXPECT_TRUE(best().ends_with("step_00000004")) << best();
+  // Other shards. The evaluation at step 12 is the first on them.
+  std::filesystem::copy(dir_ / "train.bin", other);
+  const std::string more = " --set run.keep=1 --set run.keep_best=true --set data.validation=" + other.string();
+  ASSERT_EQ(rowan(train("--resume" + more)).code, 0);
+  EXPECT_TRUE(best().ends_with("step_00000012")) << best();
+  const Outcome later = rowan(train("--resume --steps 20" + more));
+  ASSERT_EQ(later.code, 0) << later.err;
+  EXPECT_FALSE(std::filesystem::exists(run("run") / "checkpoints/step_00000004")) << "kept as the best";
+  EXPECT_EQ(rowan(train("--resume --steps 20 --set run.patience=1" + more)).code, 0);
+}
+
+TEST_F(FinishedRun, OtherValidationDataNeedsOnlyAResume) {
+  std::filesystem::copy(dir_ / "train.bin", dir_ / "other.bin");
+  const std::string other = "--set data.validation=" + (dir_ / "other.bin").string();
+  expect_mistake(
+      train(other),
+      "choose another run.dir, --resume to evaluate the run with the new config, since it is done, or --from");
+  const size_t rows_before = before_.size();
+  ASSERT_EQ(rowan(train("--resume " + other)).code, 0);
+  EXPECT_EQ(rows(run("run")).size(), rows_before) << "no step";
+}
+
+// A run that patience ended is evaluated again and takes no step. At this learning rate the loss soon rises.
+TEST_F(Continuing, PatienceIsOverAlsoForAnotherEvaluation) {
+  const std::string more =
+      into("patient") +
+      " --set optimizer.lr=0.3 --set 'schedule={\"name\": \"constant\", \"warmup_steps\": 2}' --set run.steps=60 --set "
+      "run.eval_every=2 --set run.patience=4 ";
+  const Outcome ended = rowan(train(more));
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  ASSERT_NE(ended.err.find("no better validation loss"), std::string::npos) << ended.err;
+  const int64_t last = rows(run("patient")).back()["step"];
+  const Outcome again = rowan(train("--resume --set run.eval_tokens=32 " + more));
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_NE(again.err.find(fmt::format("the run had ended after step {}, by run.patience", last)), std::string::npos)
+      << again.err;
+  EXPECT_EQ(rows(run("patient")).back()["step"], last);
+  EXPECT_EQ(rows(run("patient")).back()["ended"], "patience");
+}
+
 // What changes the order of sums, and so the last bits, is named by the resume.
 TEST_F(Continuing, AnotherPlaceIsNamed) {
   const std::filesystem::path checkpoints = run("run") / "checkpoints", eighth = checkpoints / "step_00000008";

@@ -88,6 +88,26 @@ TEST_F(Insight, RowsHaveRatesTimesAndNorms) {
   EXPECT_EQ(all_rows("run").back()["step"], 13);
 }
 
+#ifdef ROWAN_MPI
+// So many ranks cut every matrix, and the telemetry is that of rank 0.
+TEST_F(Insight, TelemetryThatRank0DoesNotHaveIsNamed) {
+  const auto said = [&](int ranks, const std::string& optimizer) {
+    const Outcome result = shell(
+        fmt::format("{} -n {} {} {}", mpirun(), ranks, rowan_binary(),
+                    train("--steps 1 --set model.num_hidden_layers=1 --set batch.sequences=12 --set "
+                          "batch.micro_batch=1 --set shard=optimizer --set threads=1 --set optimizer.telemetry_every=1 "
+                          "--set optimizer.name=" +
+                          optimizer + into(fmt::format("{}{}", optimizer, ranks)))));
+    EXPECT_EQ(result.code, 0) << result.err;
+    const size_t at = result.err.find("optimizer.telemetry_every: ");
+    return at == std::string::npos ? "" : result.err.substr(at + 27, result.err.find(';', at) - at - 27);
+  };
+  EXPECT_EQ(said(1, "rmnp"), "");
+  EXPECT_EQ(said(12, "rmnp"), "telemetry is of whole matrices, and rank 0 updates none");
+  EXPECT_EQ(said(1, "adamw"), "adamw has no telemetry");
+}
+#endif
+
 TEST_F(Insight, SecondsAndRatesAgreeAndLeaveOutPauses) {
   write_small_shard(dir_ / "validation.bin", 100'001);  // an evaluation takes much longer than a step
   const std::string command = train("--set run.eval_every=1 --set run.eval_tokens=0");

@@ -80,6 +80,16 @@ TEST_F(Matching, WhatIsReadOfAFinishedRun) {
   expect_mistake("generate " + at("run") + " --device cpu", "another tokenizer than that of the run");
 }
 
+// The config of the run is checked also if the checkpoints lie elsewhere.
+TEST_F(Matching, WeightsOfAnotherModelInALinkedFolder) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  fs::rename(dir_ / "run/checkpoints", dir_ / "disk");
+  fs::create_directory_symlink(dir_ / "disk", dir_ / "run/checkpoints");
+  const std::string other = " --set model.rope_theta=500 --set run.dir=" + at("second") + " --set init=";
+  for (const char* init : {"run", "run@best", "run/checkpoints/step_00000002", "run/checkpoints/step_00000002/"})
+    expect_mistake(train(other + at(init)), at("run/config.json") + ": rope_theta: found 10000, expected 500");
+}
+
 TEST_F(Matching, AnExportRemembersTheTokenizerOfItsData) {
   ASSERT_EQ(rowan(train()).code, 0);
   ASSERT_EQ(rowan("export " + at("run") + " " + at("exported")).code, 0);

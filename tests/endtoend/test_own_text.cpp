@@ -114,6 +114,7 @@ TEST_F(OwnText, ANewNameMakesAPathThatIsFoundAgain) {
   for (const char* name : {"runs/", "..", "text/."}) expect_mistake("new llama-2m" + text + name, "expected a name");
   expect_mistake("new llama-2m" + text + "none/my", "--out: found 'none/my', but none is no folder");
   expect_mistake("new llama-2m" + text + (dir_ / "text/a.txt/my").string(), "a.txt is no folder");
+  expect_mistake("new llama-2m" + text + "'my\xff'", "expected valid UTF-8, because the config names the data");
   EXPECT_FALSE(fs::exists("data/my"));
   fs::create_directory(dir_ / "bob's");
   const Outcome made = here("new llama-2m --text text --out \"bob's/my \\$text\"");

@@ -103,6 +103,41 @@ TEST_F(RecipeMistake, C4WithoutItsValidationFilesIsNotReady) {
   EXPECT_EQ(recipe("c4", folders + " --validation every:10").code, 0);
 }
 
+// Else a corpus would silently be smaller than the run that was asked for needs.
+TEST_F(RecipeMistake, FewerFilesThanAskedForAreAnError) {
+  for (const char* number : {"00000", "00001"})
+    write("raw/c4-train." + std::string(number) + "-of-00029.json.gz", gzip(random_json_lines(1, 20)));
+  const std::string rest = " --validation every:10 --raw " + path("raw") + " --out " + path("shards");
+  expect_refused(recipe("c4", "--shards 3" + rest), "--shards 3: found 2 of 3 files c4-train.*.json.gz in " +
+                                                        path("raw") + "; download the others, or take --shards 2");
+  EXPECT_FALSE(fs::exists(dir_ / "shards"));
+  EXPECT_EQ(recipe("c4", "--shards 1" + rest).code, 0);
+  EXPECT_EQ(recipe("c4", "--shards 2" + rest).code, 0);
+  EXPECT_EQ(Json::parse(read_file(dir_ / "shards/manifest.json"))["documents"], 40);
+}
+
+// Arguments of a process are visible to other users of the machine.
+TEST_F(RecipeMistake, TheTokenOfTheHubIsNotInTheArguments) {
+  write("there.gz", gzip(random_json_lines(1, 20)));
+  write_program("python", "echo - - en/c4-train.00000-of-00001.json.gz\n");
+  write_program("curl", "echo \"$*\" >>" + path("calls") + "\ncat >>" + path("input") +
+                            "\nwhile [ $# -gt 2 ]; do [ $1 != -o ] || cp " + path("there.gz") + " $2; shift; done\n");
+  auto get = [&](const std::string& arguments) {
+    return shell("PATH=" + path("bin") + ":$PATH PYTHON=" + path("bin/python") +
+                 " HF_ENDPOINT=https://mirror HF_TOKEN=secret ROWAN=" + rowan_binary() + " " +
+                 source_path("data/c4/get.sh") + " --tokenizer bytes --validation every:10 --raw " + path("raw") +
+                 " --out " + path("shards") + " " + arguments);
+  };
+  const Outcome result = get("");
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(read_file(dir_ / "input"), "Authorization: Bearer secret\n");
+  const std::string calls = read_file(dir_ / "calls");
+  EXPECT_EQ(calls.find("secret"), std::string::npos) << calls;
+  EXPECT_NE(calls.find(" -H @- "), std::string::npos) << calls;
+  EXPECT_NE(calls.find(" https://mirror/datasets/"), std::string::npos) << calls;
+  expect_refused(get("--shards 2"), "--shards 2: found 1 of 2 files");
+}
+
 TEST_F(RecipeMistake, TheRawFolderMayBeASymlink) {
   for (const char* part : {"train", "validation"})
     write(std::string("disk/c4-") + part + ".00000-of-00001.json.gz", gzip(random_json_lines(1, 20)));
@@ -138,22 +173,26 @@ TEST_F(RecipeMistake, AMissingVocabularyIsNamed) {
 
 TEST_F(RecipeMistake, VocabulariesAreDownloadedOneByOne) {
   write("get.sh", read_file(source_path("data/tokenizers/get.sh")));
-  write_program("curl", "echo \"$*\" >>" + path("calls") +
+  write_program("curl", "echo \"$*\" >>" + path("calls") + "\ncat >>" + path("input") +
                             "\necho damaged >\"$(echo \"$*\" | sed 's/.*-o \\([^ ]*\\).*/\\1/')\"\n");
   auto get = [&](const std::string& arguments) {
     write("calls", "");
+    write("input", "");
     return shell("PATH=" + path("bin") + ":$PATH HF_ENDPOINT=https://mirror HF_TOKEN=secret bash " + path("get.sh") +
                  " " + arguments);
   };
   expect_refused(get("t5.model"), "the SHA-256 of t5.model is not d60acb");
   std::string calls = read_file(dir_ / "calls");
   EXPECT_NE(calls.find(" https://mirror/google-t5/t5-base/resolve/main/spiece.model\n"), std::string::npos) << calls;
-  EXPECT_NE(calls.find("Authorization: Bearer secret"), std::string::npos) << calls;
+  EXPECT_EQ(calls.find("secret"), std::string::npos) << "other users see arguments: " << calls;
+  EXPECT_NE(calls.find(" -H @- "), std::string::npos) << calls;
+  EXPECT_EQ(read_file(dir_ / "input"), "Authorization: Bearer secret\n");
   EXPECT_EQ(calls.find("tiktoken"), std::string::npos) << calls;
   EXPECT_FALSE(fs::exists(dir_ / "t5.model.part"));
   expect_refused(get("gpt2.tiktoken"), "the SHA-256 of gpt2.tiktoken is not 306cd2");
   calls = read_file(dir_ / "calls");
-  EXPECT_EQ(calls.find("secret"), std::string::npos) << "the token is for the hub only: " << calls;
+  EXPECT_EQ(calls.find("-H"), std::string::npos) << calls;
+  EXPECT_EQ(read_file(dir_ / "input"), "\n") << "the token is for the hub only";
   write("t5.model", "");
   EXPECT_EQ(get("t5.model").code, 0);
   EXPECT_EQ(read_file(dir_ / "calls"), "") << "the file is there";

@@ -148,6 +148,24 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
   EXPECT_EQ(inspected.code, 0) << inspected.err;
   EXPECT_EQ(inspected.out.find("WRONG"), std::string::npos) << inspected.out;
 
+  // Other names of the same checkpoint.
+  const fs::path folder = checkpoints / "step_00000002";
+  const std::string card = read_file(dir_ / "second/README.md");
+  for (const std::string& name :
+       {folder.string() + "/", folder.string() + "/.", folder.string() + "/../step_00000002/"})
+    EXPECT_EQ(evaluated(name), second) << name;
+  for (const auto& [where, name] :
+       {std::pair(folder, "."), std::pair(folder, "./"), std::pair(checkpoints, "step_00000002"),
+        std::pair(checkpoints, "step_00000002/"), std::pair(run_, "checkpoints/step_00000002")}) {
+    const std::string out = (dir_ / "named").string(), there = "cd " + where.string() + " && " + rowan_binary() + " ";
+    const Outcome exported = shell(there + "export " + name + " " + out);
+    ASSERT_EQ(exported.code, 0) << where << name << exported.err;
+    EXPECT_NE(exported.err.find("step_00000002 of "), std::string::npos) << exported.err;
+    EXPECT_EQ(read_file(dir_ / "named/README.md"), card) << where << name;
+    EXPECT_EQ(shell(there + "eval " + name + " --device cpu").out, second) << where << name;
+    fs::remove_all(out);
+  }
+
   for (const char* command : {"eval ", "generate "}) {
     expect_mistake(command + run + " --step 7", "the checkpoints are of steps 3 2 1");
     expect_mistake(command + run + " --step bset", ": step: found 'bset', expected a step, best or newest");

@@ -7,7 +7,9 @@
 
 #include "base/json.h"
 #include "run/checkpoint.h"
+#include "sweep/processes.h"
 #include "sweep_command.h"
+#include "train/divergence.h"
 
 namespace rowan {
 namespace {
@@ -193,6 +195,68 @@ TEST_F(SweepStops, ARunThatCannotBeStartedFailsAlone) {
   for (std::string word; ignored >> word >> word; ++starts)
     EXPECT_EQ(std::stoull(word, nullptr, 16) >> (SIGPIPE - 1) & 1, 0u) << word;
   EXPECT_EQ(starts, 3);
+}
+
+// Under Slurm, no sweep watches how a run ends. A weight decay of 1e6 times a learning rate of 0.01 multiplies the
+// weights by about -1e4.
+TEST_F(SweepStops, ASlurmScriptLeavesOutRunsThatDiverged) {
+  const std::string command =
+      sweep(1, R"(--set 'tune={"path": "optimizer.weight_decay", "values": [0.01, 1e6]}' --set set.optimizer.lr=0.01 )"
+               "--set set.run.steps=60 --set set.run.checkpoint_every=10 ");
+  const std::string script = command + "--slurm", name = "weight_decay1e+06";
+  const fs::path mark = made("diverged") / (name + ".json");
+  ASSERT_EQ(rowan(script).code, 0);
+  const Outcome task = rowan("train " + made("configs/" + name + ".json").string());
+  EXPECT_EQ(task.code, 2) << task.err;
+  EXPECT_NE(rowan(command + "--list").out.find("diverged"), std::string::npos);
+  EXPECT_FALSE(fs::exists(mark)) << "a list writes nothing";
+  const Outcome next = rowan(script);
+  ASSERT_EQ(next.code, 0) << next.err;
+  EXPECT_NE(next.out.find("--array=0-0"), std::string::npos) << next.out;
+  EXPECT_EQ(next.out.find(name + ".json"), std::string::npos) << next.out;
+  EXPECT_EQ("rowan: " + Json::parse(read_file(mark))["message"].get<std::string>() + "\n",
+            task.err.substr(task.err.rfind("rowan: ")));
+  // Its cell is complete when the other run has ended.
+  const Outcome rest = rowan(command);
+  EXPECT_EQ(rest.code, 0) << rest.err;
+  EXPECT_EQ(rest.err.find(name + " begins"), std::string::npos) << rest.err;
+  expect_mistake(script, "found no open run");
+  // A run that has started again has written more.
+  fs::remove(mark);
+  std::ofstream(made(name) / "log.txt", std::ios::app) << "resumed\n";
+  EXPECT_NE(rowan(script).out.find("--array=0-0"), std::string::npos);
+}
+
+// A process of a killed sweep may still save.
+TEST_F(SweepStops, AWaitForAnotherProcessIsSaidOnce) {
+  fs::create_directories(made("logs"));
+  fs::create_directories(made("diverged"));  // the folder of a sweep that has begun
+  const std::string command = sweep(1, "--set set.run.steps=4"), said = "run: another process still writes its log";
+  auto other = std::make_unique<ProcessLog>(made("logs/run.log"));
+  write_file_atomically(dir_ / "log", "");
+  const pid_t process = start(command);
+  until(process, [&] { return log().find(said) != std::string::npos; });
+  std::this_thread::sleep_for(std::chrono::milliseconds(800));  // some more tries
+  EXPECT_FALSE(fs::exists(made("configs/run.json"))) << "the other process may read it";
+  other.reset();
+  EXPECT_EQ(code_of(process), 0) << log();
+  EXPECT_EQ(log().find(said), log().rfind(said)) << log();
+  EXPECT_EQ(newest_step(made("run")), 4);
+}
+
+// The scripts in place of a launcher end without a word. What is in the log before is of an earlier attempt.
+TEST_F(SweepStops, AFailureHasTheWordsOfItsOwnAttempt) {
+  const std::string begun = (dir_ / "begun").string();
+  const Outcome retried =
+      rowan(sweep(1, "--set retries=1",
+                  script("[ -e " + begun + " ] && exit 3\ntouch " + begun + "\necho 'rowan: a mistake'\nexit 3\n")));
+  EXPECT_EQ(retried.code, 2) << retried.err;
+  EXPECT_NE(retried.err.find("run: failed, retrying: a mistake"), std::string::npos) << retried.err;
+  EXPECT_NE(retried.err.find("run: failed: no message"), std::string::npos) << retried.err;
+  write_file_atomically(made("logs/run.log"), fmt::format("rowan: step 2: {} 100 updates\n", says_not_finite));
+  const Outcome later = rowan(sweep(1, "", script("exit 3\n")));
+  EXPECT_NE(later.err.find("run: failed: no message"), std::string::npos) << later.err;
+  EXPECT_TRUE(fs::is_empty(made("diverged"))) << later.err;
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 
 #include <fstream>
 
+#include "run/export.h"
+#include "tokenizer/tokenizer.h"
 #include "train_command.h"
 
 namespace rowan {
@@ -41,6 +43,25 @@ TEST_F(Trouble, TheEventsOfTensorBoardAndTheChartMayBeLost) {
   EXPECT_NE(result.err.find("the run is complete without its chart"), std::string::npos) << result.err;
 }
 
+// The error of a link that leads to itself is one of the system's.
+TEST_F(Trouble, TheSampleAtTheEndMayBeLost) {
+  for (const auto& [name, content] : tokenizer_files(*make_tokenizer("bytes"), 32))
+    write_file_atomically(dir_ / name, content);
+  const fs::path tokenizer = dir_ / "tokenizer.json";
+  const pid_t child =
+      start(train("--steps 2000 --set run.sample_tokens=4 --set run.checkpoint_every=0 "
+                  "--set tokenizer=huggingface:" +
+                  tokenizer.string()));
+  until(child, [&] { return fs::exists(run("run") / "metrics.jsonl") && fs::file_size(run("run") / "metrics.jsonl"); });
+  ::kill(child, SIGSTOP);
+  fs::remove(tokenizer);
+  fs::create_symlink(tokenizer.filename(), tokenizer);
+  ::kill(child, SIGCONT);
+  EXPECT_EQ(code_of(child), 0) << log();
+  const std::string warning = "warning: " + tokenizer.string() + ": Too many levels of symbolic links";
+  EXPECT_NE(log().find(warning + "; the run is complete without its sample\n"), std::string::npos) << log();
+}
+
 TEST_F(Trouble, ALogThatCannotBeKeptIsOneWarning) {
   stopped_after_8();
   fs::remove(run("run") / "log.txt");
@@ -50,6 +71,31 @@ TEST_F(Trouble, ALogThatCannotBeKeptIsOneWarning) {
   const size_t at = result.err.find("warning: cannot write " + (run("run") / "log.txt").string());
   ASSERT_NE(at, std::string::npos) << result.err;
   EXPECT_EQ(result.err.find("log.txt", at + 200), std::string::npos) << result.err;
+}
+
+// RUN/checkpoints may lead to a disk that is not mounted.
+TEST_F(Trouble, ALinkToCheckpointsThatAreNotThereMovesNothing) {
+  stopped_after_8();
+  const fs::path checkpoints = run("run") / "checkpoints", disk = dir_ / "disk";
+  fs::rename(checkpoints, disk);
+  fs::create_directory_symlink(disk, checkpoints);
+  const std::string rows = read_file(run("run") / "metrics.jsonl");
+  const auto nothing_moved = [&] {
+    EXPECT_EQ(read_file(run("run") / "metrics.jsonl"), rows);
+    EXPECT_FALSE(fs::exists(run("run") / "earlier-1"));
+  };
+  fs::rename(disk, dir_ / "elsewhere");
+  expect_mistake(train(), checkpoints.string() + ": found a link to " + disk.string() + ", which is not there");
+  nothing_moved();
+  fs::remove(checkpoints);
+  write_file_atomically(checkpoints, "");
+  expect_mistake(train(), checkpoints.string() + ": found a file, expected a folder");
+  nothing_moved();
+  fs::remove(checkpoints);
+  fs::create_directory_symlink(disk, checkpoints);
+  fs::rename(dir_ / "elsewhere", disk);
+  EXPECT_EQ(rowan(train()).code, 0);
+  EXPECT_FALSE(fs::exists(run("run") / "earlier-1"));
 }
 
 TEST_F(Trouble, AFolderOfShardsHasOneOwner) {
@@ -158,6 +204,23 @@ TEST_F(Trouble, AStateThatLiesIsOneLine) {
     write(state);
     expect_mistake(train(), (checkpoint / "state.json").string());
   }
+}
+
+// A manifest.json beside the shards, which a hand may have written.
+TEST_F(Trouble, AnotherManifestEndsNoPlan) {
+  write_file_atomically(dir_ / "get.sh", "");
+  const auto said = [&](const Json& manifest) {
+    write_file_atomically(dir_ / "manifest.json", manifest.dump());
+    const Outcome plan = rowan("plan " + file().string() + " --set run.steps=100");
+    EXPECT_EQ(plan.code, 0) << plan.err;
+    const size_t at = plan.out.find("get.sh --shards ");
+    return at == std::string::npos ? "" : plan.out.substr(at, plan.out.find(' ', at + 16) - at);
+  };
+  // 400 rows of 187 are 2.14 epochs.
+  for (const Json& settings : {Json::array(), Json(7), Json(), Json{{"validation_inputs", "one"}}})
+    EXPECT_EQ(said({{"sources", {1, 2}}, {"settings", settings}}), "get.sh --shards 5") << settings;
+  EXPECT_EQ(said({{"sources", {1, 2}}, {"settings", {{"validation_inputs", 1}}}}), "get.sh --shards 3");
+  for (const Json& none : {Json::array(), Json(7), Json::object()}) EXPECT_EQ(said(none), "") << none;
 }
 
 TEST_F(Trouble, DeepJsonIsOneWarningOrOneLine) {

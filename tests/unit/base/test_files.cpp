@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file_identity.h"
 #include "base/files.h"
 #include "base/mapped_guard.h"
 #include "exit_code.h"
@@ -85,9 +86,10 @@ TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
   EXPECT_EQ(exit_code(status), 7);
 }
 
-// Runs in a separate process, because a process never resets its flag for a shrunk file.
-TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
-  const fs::path path = dir_ / "a.bin";
+// Whether a read of a mapped file that has lost its pages gives zeros, and check_mapped_files() then says that the file
+// `what`. Before the check, the file gets `size` bytes. Runs in a separate process, because a process never resets its
+// flag for such a file.
+bool lost_pages_are_told(const fs::path& path, uint64_t size, const std::string& what) {
   write_file_atomically(path, std::string(100'000, 'x'));
   const pid_t child = ::fork();
   if (child == 0) {
@@ -95,16 +97,26 @@ TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
     check_mapped_files();
     fs::resize_file(path, 10);
     const bool zero = file.text()[50'000] == 0 && file.text()[99'999] == 0 && file.text()[9] == 'x';
+    size ? fs::resize_file(path, size) : static_cast<void>(fs::remove(path));
     try {
       check_mapped_files();
     } catch (const Error& error) {
-      ::_exit(zero && error.what() == path.string() + ": became shorter while it was read" ? 7 : 2);
+      ::_exit(zero && error.what() == path.string() + ": " + what ? 7 : 2);
     }
     ::_exit(1);
   }
   int status = 0;
   ::waitpid(child, &status, 0);
-  EXPECT_EQ(exit_code(status), 7);
+  return exit_code(status) == 7;
+}
+
+TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
+  const fs::path path = dir_ / "a.bin";
+  EXPECT_TRUE(lost_pages_are_told(path, 10, "became shorter while it was read"));
+  // The pages of a file that still has its length, or whose length is unknown, are lost to an error of the disk.
+  EXPECT_TRUE(lost_pages_are_told(path, 100'000, "cannot be read any more (I/O error)"));
+  EXPECT_TRUE(lost_pages_are_told(path, 0, "cannot be read any more (No such file or directory)"));
+  write_file_atomically(path, "x");
   // A SIGBUS that no mapped file has caused ends the process.
   const pid_t foreign = ::fork();
   if (foreign == 0) {
@@ -112,6 +124,7 @@ TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
     ::raise(SIGBUS);
     ::_exit(1);
   }
+  int status = 0;
   ::waitpid(foreign, &status, 0);
   EXPECT_TRUE(WIFSIGNALED(status));
 }
@@ -153,6 +166,10 @@ TEST_F(Files, FailuresNameTheFile) {
   EXPECT_EQ(message([] { expand_glob("/no/such*"); }), "/no/such*: no such file");
   EXPECT_EQ(message([] { expand_glob(""); }), "found an empty name, expected a file or pattern");
   fs::create_symlink("nowhere", dir_ / "link");
+  EXPECT_EQ(message([&] { file_identity(dir_ / "link"); }),
+            (dir_ / "link").string() + ": found a symbolic link to nowhere, which does not exist");
+  EXPECT_EQ(message([] { file_identity("/no/such"); }), "cannot read /no/such: No such file or directory");
+  EXPECT_EQ(message([] { file_identity("/dev/null/x"); }), "cannot read /dev/null/x: Not a directory");
   EXPECT_EQ(message([&] { make_directories(dir_ / "link"); }),
             "cannot create the directory " + (dir_ / "link").string() +
                 ": found a symbolic link to nowhere, which does not exist");
@@ -298,6 +315,41 @@ TEST_F(Files, GlobIsSortedByBytes) {
   EXPECT_EQ(found[0].filename(), "B.txt");
   EXPECT_EQ(found[1].filename(), "a.txt");
   EXPECT_EQ(found[2].filename(), "b.txt");
+}
+
+// glob() itself leaves out what it cannot read, and data would silently lack shards.
+TEST_F(Files, AFolderThatCannotBeReadEndsAGlob) {
+  for (const char* name : {"open", "locked", "sealed"}) {
+    fs::create_directories(dir_ / name);
+    write_file_atomically(dir_ / name / "a.bin", "");
+  }
+  fs::create_symlink("loop", dir_ / "loop");
+  fs::create_symlink("nowhere", dir_ / "dangling");
+  write_file_atomically(dir_ / "file", "");
+  EXPECT_EQ(expand_glob((dir_ / "*/a*.bin").string()).size(), 3u) << "links to nothing and files hold nothing";
+  fs::permissions(dir_ / "locked", fs::perms::none);
+  fs::permissions(dir_ / "sealed", fs::perms::none);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(77);  // root reads every folder
+    auto refused = [&](const std::string& pattern, const std::string& path) {
+      try {
+        expand_glob((dir_ / pattern).string());
+      } catch (const Unreadable& error) {
+        return error.what() ==
+               (dir_ / pattern).string() + ": cannot read " + (dir_ / path).string() + ": Permission denied";
+      }
+      return false;
+    };
+    const bool right = refused("*/a*.bin", "locked") && refused("*/a.bin", "locked/a.bin") &&
+                       refused("sealed/*", "sealed") && refused("sealed/a.bin", "sealed/a.bin");
+    ::_exit(right && expand_glob((dir_ / "o*/a*.bin").string()).size() == 1 ? 7 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  for (const char* name : {"locked", "sealed"}) fs::permissions(dir_ / name, fs::perms::owner_all);
+  if (exit_code(status) == 77) GTEST_SKIP() << "the user cannot be changed here";
+  EXPECT_EQ(exit_code(status), 7);
 }
 
 // The expected hashes are from the reference implementation (python-xxhash). Each input is the sequence of bytes 3, 10,

@@ -1,8 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "base/error.h"
 #include "base/json.h"
 #include "base/json_path.h"
+#include "base/json_place.h"
 
 namespace rowan {
 namespace {
@@ -57,6 +60,30 @@ TEST(Json, FindsARepeatedKeyInAnySpelling) {
   EXPECT_EQ(error_of(R"({"a\"b": "\\", "a": 1, "\u0061": 2})"), "a.json:1:24: the key 'a' appears twice in one object");
 }
 
+// A byte order mark, which the parser skips, belongs to no line or column.
+TEST(Json, AByteOrderMarkMovesNoPlace) {
+  const std::string mark = "\xef\xbb\xbf", text = "{\"a\": 1,\n \"list\": [1, \"x\"]}";
+  for (const std::string& start : {std::string(), mark}) {
+    const auto source = std::make_shared<JsonSource>(JsonSource{"a.json", start + text});
+    const Json json = parse_json(*source);
+    EXPECT_EQ(JsonObject(source, json).where("list"), "a.json:2: list");
+    EXPECT_EQ(line_of(source->text, "list.1"), 2);
+    EXPECT_EQ(line_of(source->text, "b"), 0);
+    EXPECT_EQ(error_of(start + R"({"a": 1, "a": 2})"), "a.json:1:10: the key 'a' appears twice in one object");
+    EXPECT_TRUE(error_of(start + "{\"a\": x}").starts_with("a.json:1:7: ")) << error_of(start + "{\"a\": x}");
+    EXPECT_EQ(error_of(start + R"({"a": 1e999})"), "a.json:1:7: not valid JSON: the number 1e999 is too large");
+  }
+}
+
+// The text of a number may also be in a string before it.
+TEST(Json, ANumberThatIsTooLargeIsNamedWhereItIs) {
+  for (const char* end : {"}", " }", ",\"x\": 1}", "\n}"})
+    EXPECT_EQ(error_of(R"({"name": "1e999", "lr": 1e999)" + std::string(end)),
+              "a.json:1:25: not valid JSON: the number 1e999 is too large");
+  EXPECT_EQ(error_of("[1,\n -1e999]"), "a.json:2:2: not valid JSON: the number -1e999 is too large");
+  EXPECT_EQ(error_of("1e999"), "a.json:1:1: not valid JSON: the number 1e999 is too large");
+}
+
 TEST(Json, AMapOfManyNamesBecomesAnObject) {
   std::map<std::string, int> names;
   for (int i = 0; i < 50'000; ++i) names[std::to_string(i)] = i;
@@ -68,6 +95,8 @@ TEST(Json, DepthSizeAndLengthOfMessagesAreBounded) {
   EXPECT_EQ(error_of(repeated("[", 64) + repeated("]", 64)), "");
   EXPECT_EQ(error_of(repeated("[", 5'000'000)), "a.json: found nesting deeper than the limit of 64 levels");
   EXPECT_EQ(error_of("[" + repeated("1,", 5'000'000) + "1]"), "a.json: found more values than the limit of 4194304");
+  EXPECT_EQ(try_parse_json("[1, 2]", 2).is_discarded(), true);
+  EXPECT_EQ(try_parse_json("[1, 2]", 3).size(), 2u);
   EXPECT_LT(error_of("{\"" + std::string(5'000'000, 'k') + "\": x}").size(), 1100u);
   const std::string words = error_of("{\"" + repeated("key ", 400) + "\": 1, \"" + repeated("key ", 400) + "\": 2}");
   EXPECT_NE(words.find("key ... key"), std::string::npos) << words;

@@ -64,5 +64,15 @@ TEST_F(Compare, ADivergedRunIsBehindTheFiniteOnes) {
   EXPECT_NE(read_file(folder_ / "page.html").find("<td>diverged</td>"), std::string::npos);
 }
 
+TEST_F(Compare, AFolderWhoseNameIsNotUtf8IsShown) {
+  const std::string name = write_run("run\xff", {"3"});
+  const Json rows = Json::parse(run(add_compare, name + " --format json"))["rows"];
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0]["run"], folder_ / "run\ufffd");
+  for (const char* format : {"text", "markdown", "csv"})
+    EXPECT_NE(run(add_compare, name + " --format " + format).find("run\xff"), std::string::npos) << format;
+  run(add_report, name + " --out " + folder_ / "page.html");
+}
+
 }  // namespace
 }  // namespace rowan

@@ -139,6 +139,24 @@ TEST(RawText, DamageIsNamed) {
   EXPECT_NE(reading_error(folder / "a.pdf").find("--format"), std::string::npos);
 }
 
+TEST(RawText, ATextThatIsTooLongForOneDocumentSaysHowToSplitIt) {
+  TemporaryFolder folder;
+  auto error = [&](const std::string& name, TextSplit split) -> std::string {
+    RawReader reader({folder.write(name, std::string(1'000'000, 'x'))}, TextFormat::by_name, split, 500'000);
+    try {
+      records(reader);
+    } catch (const Error& refused) {
+      return refused.what();
+    }
+    return "";
+  };
+  const std::string said = ": record 1: found more bytes than the limit of 500000";
+  EXPECT_EQ(error("a.txt", TextSplit::file),
+            folder / "a.txt" + said + "; --split line or blank makes documents of its parts");
+  EXPECT_EQ(error("a.txt", TextSplit::line), folder / "a.txt" + said);
+  EXPECT_EQ(error("a.jsonl", TextSplit::file), folder / "a.jsonl" + said);
+}
+
 TEST(RawText, SeekGivesTheSameRest) {
   TemporaryFolder folder;
   Strings paths = {folder.write("a.json.gz", gzip(random_json_lines(1, 3000))),
@@ -148,7 +166,9 @@ TEST(RawText, SeekGivesTheSameRest) {
   ASSERT_EQ(expected.size(), 6000u);
   for (size_t record : {0, 1, 1500, 2999}) {
     RawReader reader(paths, TextFormat::by_name, TextSplit::file);
-    reader.seek(1, record);
+    std::string passed;
+    for (size_t i = 3000; i < 3000 + record; ++i) passed += expected[i];
+    EXPECT_EQ(reader.seek(1, record).value(), hash64(passed));
     EXPECT_EQ(records(reader), Strings(expected.begin() + 3000 + record, expected.end())) << record;
   }
   RawReader reader(paths, TextFormat::by_name, TextSplit::file);

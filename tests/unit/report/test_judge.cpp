@@ -101,6 +101,23 @@ TEST(Judge, SaysWhetherThePublishedOrderIsKept) {
             "order of small: not as published: muon before adamw by +0.1000 ± 0.2484 (published: behind by 0.0500)");
 }
 
+TEST(Judge, ADivergedGroupHasNoDistance) {
+  ResultSet set = two_optimizers();
+  set.targets = {target("adamw", 3.0), target("muon", 3.05)};
+  for (ResultRun& run : set.runs)
+    if (run.labels[1] == "adamw") run.diverged = true;
+  Table table = judge(set);
+  EXPECT_EQ(table.notes[0],
+            "order of small: not as published: muon before adamw, which diverged (published: behind by 0.0500)");
+  EXPECT_EQ(rows_of(table)[1]["published"], 3.0);
+  EXPECT_TRUE(rows_of(table)[1]["ours_minus_published"].is_null());
+  for (ResultRun& run : set.runs) run.diverged = true;
+  table = judge(set);
+  EXPECT_EQ(render(table, TableFormat::text).find("order of"), std::string::npos) << "neither is before the other";
+  for (const std::string& text : {render(table, TableFormat::text), html_report(set, "t")})
+    for (const char* part : {"+inf", "nan"}) EXPECT_EQ(text.find(part), std::string::npos) << text;
+}
+
 TEST(Judge, AConversionComparesLikeWithLike) {
   ResultSet set = two_optimizers();
   for (ResultRun& run : set.runs) {

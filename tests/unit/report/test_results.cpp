@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "report/html.h"
+#include "report/judge.h"
 #include "report/results.h"
 #include "temporary_folder.h"
 
@@ -56,6 +58,33 @@ TEST(Results, ARunThatPatienceEndedIsFinished) {
 
 TEST(Results, NoTokensAreReadBeforeTheFirstStep) {
   EXPECT_EQ(run_with("{\"step\": 0, \"val_loss\": 5.5}\n").validation.at("val_loss")[0].tokens, 0);
+}
+
+// Without `seeds`, a sweep.json has no seed, and the config of a run that has not begun is not there.
+TEST(Results, ATunedSweepWithoutSeedsShowsItsFinishedRuns) {
+  TemporaryFolder folder;
+  Json runs = Json::array();
+  for (const auto& [name, tuned] : {std::pair("a", 0.1), {"b", 0.2}, {"c", 0.4}})
+    runs.push_back({{"name", name}, {"labels", Json::array()}, {"config", "base.json"}, {"tuned", tuned}});
+  folder.write("sweep.json", Json{{"axes", Json::array()},
+                                  {"tuned", "lr"},
+                                  {"metric", "val_loss"},
+                                  {"against", ""},
+                                  {"targets", Json::array()},
+                                  {"runs", runs}}
+                                 .dump());
+  for (const auto& [name, loss] : {std::pair("b", 3.5), {"c", 3.25}}) {
+    std::filesystem::create_directory(folder / name);
+    folder.write(name + std::string("/config.json"),
+                 R"({"run": {"steps": 1, "seed": 42}, "optimizer": {"name": "adamw", "lr": 0.1}})");
+    folder.write(name + std::string("/metrics.jsonl"),
+                 fmt::format("{{\"step\": 1, \"loss\": 4, \"val_loss\": {}}}\n", loss));
+  }
+  const ResultSet set = read_sweep(folder / "");
+  const ResultGroup group = make_groups(set).at(0);
+  EXPECT_EQ(group.best, 0.4);
+  EXPECT_EQ(group.loss.mean, 3.25);
+  EXPECT_NE(html_report(set, "t").find("Loss against lr"), std::string::npos);
 }
 
 // The list of targets in a sweep.json, which a hand or another version may have written.

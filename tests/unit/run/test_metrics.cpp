@@ -105,6 +105,38 @@ TEST_F(MetricsTest, AnEvaluationThatIsRepeatedIsDropped) {
   EXPECT_EQ(log.evaluations().size(), 1u);
 }
 
+TEST_F(MetricsTest, EvaluationsBeginAnewAtAMark) {
+  const auto evaluated = [](const MetricsLog& log) {
+    std::vector<int64_t> steps;
+    for (const ValidationRow& row : log.evaluations()) steps.push_back(row.step);
+    return steps;
+  };
+  using Steps = std::vector<int64_t>;
+  {
+    MetricsLog log = this->log({});
+    for (int step : {2, 4, 6}) log.validation_row({step, 1, {}});
+  }
+  std::ofstream(dir_ / "metrics.jsonl", std::ios::app) << "{\"step\":6,\"lo";
+  mark_other_evaluation(dir_ / "metrics.jsonl", 4);
+  const std::string first = "{\"step\":2,\"val_loss\":1.0}\n", second = "{\"step\":4,\"val_loss\":1.0}\n",
+                    mark = "{\"step\":4,\"evaluation\":\"changed\"}\n";
+  {
+    MetricsLog log = this->log(4);
+    EXPECT_EQ(evaluated(log), Steps{});
+    log.validation_row({4, 2, {}});
+    log.validation_row({6, 3, {}});
+  }
+  EXPECT_EQ(content(), first + second + mark + "{\"step\":4,\"val_loss\":2.0}\n{\"step\":6,\"val_loss\":3.0}\n");
+  {
+    MetricsLog log = this->log(4);  // killed before its next checkpoint
+    EXPECT_EQ(evaluated(log), Steps{4});
+  }
+  // Back to a checkpoint before the mark, under the config after it.
+  MetricsLog log = this->log(2);
+  EXPECT_EQ(evaluated(log), Steps{});
+  EXPECT_EQ(content(), first + "{\"step\":2,\"evaluation\":\"changed\"}\n");
+}
+
 // A limit on file sizes makes writes fail as on a full disk. The TensorBoard events of a row are larger than the row,
 // so they fail first.
 TEST_F(MetricsTest, EventsThatCannotBeWrittenCostOneNoteAndNoRow) {

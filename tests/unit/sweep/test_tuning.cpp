@@ -353,6 +353,9 @@ TEST_F(SweepFile, AMistakeInAConfigIsSaidWithItsPlaceInTheSweep) {
   EXPECT_TRUE(error().starts_with(file + ": base: cannot open " + (folder_ / "other.json"))) << error();
   json_ = good;
   folder_.write("sweep.json", json_.dump(1));
+  const std::string strange = folder_.write("sweep\xff.json", json_.dump(1));
+  EXPECT_EQ(error_of([&] { load_sweep(strange, {}); }),
+            strange + ": found the name of a file that is not valid UTF-8, which sweep.json cannot record");
   const std::string set = error_of([&] { load_sweep(file, {"set.optimizer.name=muonn"}); });
   EXPECT_TRUE(set.starts_with(file + ": the runs of (rmnp): --set set.optimizer.name: found 'muonn'")) << set;
 }

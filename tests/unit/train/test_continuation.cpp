@@ -54,6 +54,21 @@ TEST(Continuation, WhatIsEvaluatedOtherwise) {
   EXPECT_FALSE(evaluates_otherwise(scored, with("data.hellaswag", nullptr)));
 }
 
+TEST(Continuation, LossesOfOtherTextAreNotComparable) {
+  const Json none = with("run.eval_tokens", 64);
+  Json before = none, moved = none, more = none, within = none;
+  before["data"] = moved["data"] = more["data"] = within["data"] = {{"validation", "a.bin"}};
+  moved["data"]["validation"] = "b.bin";
+  more["run"]["eval_tokens"] = 128;
+  within["data"]["documents"] = {{"end_token", "first"}};
+  EXPECT_FALSE(measures_otherwise(before, before, false));
+  EXPECT_FALSE(measures_otherwise(before, moved, false)) << "the same shards in another place";
+  EXPECT_TRUE(measures_otherwise(before, before, true));
+  EXPECT_TRUE(measures_otherwise(before, more, false));
+  EXPECT_TRUE(measures_otherwise(before, within, false));
+  EXPECT_FALSE(measures_otherwise(before, none, true)) << "nothing is evaluated";
+}
+
 TEST(Continuation, ConditionsAreOfShardsAndState) {
   const Json change = {{"from", 1}, {"to", 2}};
   auto condition = [&](const std::vector<const char*>& pointers) {
