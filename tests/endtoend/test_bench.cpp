@@ -1,15 +1,11 @@
 // Tests what `rowan bench` refuses and reads. test_run_tools.cpp tests the figures that it writes.
-#include "base/json.h"
-#include "command.h"
 #include "data/shard_writer.h"
-#include "small_run.h"
+#include "train_command.h"
 
 namespace rowan {
 namespace {
 
-namespace fs = std::filesystem;
-
-class Bench : public CommandTest {};
+using Bench = TrainCommand;
 
 TEST_F(Bench, RecipesAreCheckedBeforeAnythingIsMeasured) {
   const std::string model = " --device cpu --threads 1 --model " + quoted(source_path("configs/models/gpt2_tiny.json"));
@@ -33,24 +29,20 @@ TEST_F(Bench, TheLoaderReadsLargeVocabularies) {
 }
 
 TEST_F(Bench, DocumentsAreMeasuredForTheModelOfARun) {
-  write_small_run(dir_ / "run", small_gpt2());
-  const Outcome measured =
-      rowan("bench kernels --repeats 1 --recipe adamw --documents 4 --batch 1 --seq 8" +
-            std::string(" --device cpu --threads 1 --model ") + (dir_ / "run/config.json").string());
+  const Outcome measured = rowan("bench kernels --repeats 1 --recipe adamw --documents 4 --batch 1 --seq 8" +
+                                 std::string(" --device cpu --threads 1 --model ") + file().string());
   EXPECT_EQ(measured.code, 0) << measured.err;
   EXPECT_NE(measured.out.find("within documents of 4"), std::string::npos) << measured.out;
 }
 
 // The recipe's period is 10 steps. The figures of a step are means over whole periods.
 TEST_F(Bench, StepsOfAPeriodAreMeasuredTogether) {
-  const std::string file = (dir_ / "bench.json").string();
-  write_small_run(dir_ / "run", small_gpt2());
+  const std::string json = (dir_ / "bench.json").string();
   for (const auto& [recipe, period] : {std::pair("soap", 10), std::pair("rmnp", 1)}) {
-    const Outcome measured =
-        rowan(std::string("bench step --steps 2 --batch 1 --seq 8 --device cpu --threads 1") + " --optimizer " +
-              recipe + " --model " + (dir_ / "run/config.json").string() + " --json " + file);
+    const Outcome measured = rowan(std::string("bench step --steps 2 --batch 1 --seq 8 --device cpu --threads 1") +
+                                   " --optimizer " + recipe + " --model " + file().string() + " --json " + json);
     ASSERT_EQ(measured.code, 0) << measured.err;
-    EXPECT_EQ(Json::parse(read_file(file))["steps_of_a_period"], period);
+    EXPECT_EQ(Json::parse(read_file(json))["steps_of_a_period"], period);
     const std::string label =
         period == 1 ? "; median of 2)" : "; median of 2 means of 10 steps, the period of the recipe)";
     EXPECT_NE(measured.out.find(label), std::string::npos) << measured.out;
@@ -61,10 +53,9 @@ TEST_F(Bench, StepsOfAPeriodAreMeasuredTogether) {
 TEST_F(Bench, BoundRanksAreRefused) {
   if (mpirun().empty()) GTEST_SKIP() << "built without MPI";
   if (shell("taskset -c 1 true").code != 0) GTEST_SKIP() << "needs two cores and taskset";
-  write_small_run(dir_ / "run", small_gpt2());
   const std::string ranks = mpirun() + " -n 2 sh -c 'exec taskset -c ${OMPI_COMM_WORLD_RANK-$PMI_RANK} " +
                             rowan_command() + " bench ranks --threads 1 --steps 1 --batch 2 --seq 8 --model " +
-                            (dir_ / "run/config.json").string() + "'";
+                            file().string() + "'";
   expect_one_line(ranks,
                   "found rank 0 bound to 1 of 2 cores, expected at least 2 for its threads: mpirun --bind-to none");
 }

@@ -93,7 +93,7 @@ TEST_F(Insight, RowsHaveRatesTimesAndNorms) {
 TEST_F(Insight, TelemetryThatRank0DoesNotHaveIsNamed) {
   const auto said = [&](int ranks, const std::string& optimizer) {
     const Outcome result = shell(
-        fmt::format("{} -n {} {} {}", mpirun(), ranks, rowan_binary(),
+        fmt::format("{} -n {} {} {}", mpirun(), ranks, rowan_command(),
                     train("--steps 1 --set model.num_hidden_layers=1 --set batch.sequences=12 --set "
                           "batch.micro_batch=1 --set shard=optimizer --set threads=1 --set optimizer.telemetry_every=1 "
                           "--set optimizer.name=" +

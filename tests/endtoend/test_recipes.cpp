@@ -124,9 +124,9 @@ TEST_F(RecipeMistake, TheTokenOfTheHubIsNotInTheArguments) {
                             "\nwhile [ $# -gt 2 ]; do [ $1 != -o ] || cp " + path("there.gz") + " $2; shift; done\n");
   auto get = [&](const std::string& arguments) {
     return shell("PATH=" + path("bin") + ":$PATH PYTHON=" + path("bin/python") +
-                 " HF_ENDPOINT=https://mirror HF_TOKEN=secret ROWAN=" + rowan_binary() + " " +
-                 source_path("data/c4/get.sh") + " --tokenizer bytes --validation every:10 --raw " + path("raw") +
-                 " --out " + path("shards") + " " + arguments);
+                 " HF_ENDPOINT=https://mirror HF_TOKEN=secret ROWAN=" + rowan_command() + " " +
+                 quoted(source_path("data/c4/get.sh")) + " --tokenizer bytes --validation every:10 --raw " +
+                 path("raw") + " --out " + path("shards") + " " + arguments);
   };
   const Outcome result = get("");
   ASSERT_EQ(result.code, 0) << result.err;

@@ -157,7 +157,7 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
   for (const auto& [where, name] :
        {std::pair(folder, "."), std::pair(folder, "./"), std::pair(checkpoints, "step_00000002"),
         std::pair(checkpoints, "step_00000002/"), std::pair(run_, "checkpoints/step_00000002")}) {
-    const std::string out = (dir_ / "named").string(), there = "cd " + where.string() + " && " + rowan_binary() + " ";
+    const std::string out = (dir_ / "named").string(), there = "cd " + where.string() + " && " + rowan_command() + " ";
     const Outcome exported = shell(there + "export " + name + " " + out);
     ASSERT_EQ(exported.code, 0) << where << name << exported.err;
     EXPECT_NE(exported.err.find("step_00000002 of "), std::string::npos) << exported.err;
