@@ -39,9 +39,8 @@ void check_binding(Communicator& host, int threads) {
   std::memcpy(&mine, sets[0].data(), sizeof mine);
   if (CPU_COUNT(&mine) < std::min(threads, CPU_COUNT(&all)))
     fail_on_all(
-        "bench ranks: found rank 0 bound to {} of {} cores, expected at least {} for its threads: mpirun --bind-to "
-        "none "
-        "-n {} rowan bench ranks",
+        "bench ranks: found rank 0 bound to {} of {} cores, expected at least {} for its threads: "
+        "mpirun --bind-to none -n {} rowan bench ranks",
         CPU_COUNT(&mine), CPU_COUNT(&all), std::min(threads, CPU_COUNT(&all)), host.size());
 }
 
