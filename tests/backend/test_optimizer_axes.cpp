@@ -104,8 +104,8 @@ TEST_P(OptimizerAxes, PassesNaNOn) {
   EXPECT_EQ((Doubles{signs.read()[0], signs.read()[2]}), (Doubles{-1, 1}));
   EXPECT_TRUE(std::isnan(signs.read()[1]));
   for (int bad = 0; bad < 3; ++bad) {
-    Buffer steps(DType::f32, {1, 1}), keeps(DType::f32, {1, 1}), ww(DType::f32, {1, 1}, {bad == 0 ? nan : 1}),
-        uw(DType::f32, {1, 1}, {bad == 1 ? nan : 1}), uu(DType::f32, {1, 1}, {bad == 2 ? nan : 1});
+    Buffer steps(DType::f32, {1, 1}), keeps(DType::f32, {1, 1}), ww(DType::f32, {1, 1}, Doubles{bad == 0 ? nan : 1}),
+        uw(DType::f32, {1, 1}, Doubles{bad == 1 ? nan : 1}), uu(DType::f32, {1, 1}, Doubles{bad == 2 ? nan : 1});
     backend().retract_factors(steps, keeps, ww, uw, uu, {}, {0.3f, 0.1f, 1e-10f});
     EXPECT_TRUE(std::isnan(steps.read()[0]) && std::isnan(keeps.read()[0])) << bad;
   }
@@ -121,7 +121,7 @@ TEST_P(OptimizerAxes, PassesNaNOn) {
     EXPECT_TRUE(std::isfinite(u[2]) && std::isfinite(u[3])) << static_cast<int>(mode);
   }
   for (bool decay : {false, true}) {
-    Buffer update(dtype(), {1, 1, 2}, 1), weights(DType::f32, {1, 2}, 2), factors(DType::f32, {1, 1}, {nan});
+    Buffer update(dtype(), {1, 1, 2}, 1), weights(DType::f32, {1, 2}, 2), factors(DType::f32, {1, 1}, Doubles{nan});
     OptimizerSlot slot;
     slot.weight = slot.gradient = weights;
     ApplyRule rule{};
