@@ -239,7 +239,7 @@ class Backend {
   // slot's master, or of its weight if there is no master.
   void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule);
   void normalize(Tensor update, const NormalizeRule& rule);
-  // update = sign(update): -1, 0 or 1.
+  // update = sign(update): -1, 0 or 1; NaN for NaN.
   void sign(Tensor update);
   // out fp32[n, k] = scale^2 * sums of squares in n matrices [rows, cols]. `along` says whether there is one sum for
   // each row (k = rows), each column (k = cols) or each matrix (k = 1). A sum above largest_sum becomes largest_sum.
@@ -279,7 +279,7 @@ class Backend {
   // becomes the identity and `values` the diagonal of a.
   void eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values, const std::vector<Tensor>& a);
   // Replaces each matrix a fp32[k, k] by the orthogonal factor of its QR decomposition, computed by Householder
-  // reflections in double precision.
+  // reflections in double precision. If an element of a is not finite, the result is some orthogonal matrix.
   void orthonormalize(const std::vector<Tensor>& a);
 
  protected:

@@ -123,8 +123,8 @@ struct SecondMomentRule {
   float grad_scale = 1;
 };
 
-// x = factor * max(x + shift, floor)^exponent, at most 3e38, or 0 if the maximum is not positive. If `odd`, the rule is
-// applied to |x + shift|, and the result gets the sign of x + shift.
+// x = factor * max(x + shift, floor)^exponent, at most 3e38, or 0 if the maximum is not positive. NaN stays NaN. If
+// `odd`, the rule is applied to |x + shift|, and the result gets the sign of x + shift.
 struct PowerRule {
   float factor = 1, floor = 0, exponent = 1, shift = 0;
   bool odd = false;
@@ -143,6 +143,16 @@ struct RetractRule {
 // The largest fp32 number. sums_of_squares() limits its results to this number, so that they are finite if all elements
 // are finite.
 inline constexpr float largest_sum = 3.4028235e38f;
+
+// x, but not below `least` or not above `most`. NaN stays NaN, unlike with fmax() and fmin().
+template <typename T>
+ROWAN_HOST_DEVICE inline T at_least(T x, T least) {
+  return x < least ? least : x;
+}
+template <typename T>
+ROWAN_HOST_DEVICE inline T at_most(T x, T most) {
+  return x > most ? most : x;
+}
 
 // Whether key a is sorted before key b. Larger keys come first, and NaN comes before all numbers, so that rows with a
 // NaN are kept and the NaN is noticed. Equal keys keep their order, and so do NaNs.

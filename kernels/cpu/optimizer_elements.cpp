@@ -79,7 +79,7 @@ void CpuBackend::do_sign(Tensor x) {
     alignas(64) float buffer[block];
     float* u = open(x, begin, end - begin, buffer);
 #pragma omp simd
-    for (int64_t j = 0; j < end - begin; ++j) u[j] = u[j] > 0.0f ? 1.0f : u[j] < 0.0f ? -1.0f : 0.0f;
+    for (int64_t j = 0; j < end - begin; ++j) u[j] = u[j] > 0.0f ? 1.0f : u[j] < 0.0f ? -1.0f : u[j];
     close(x, begin, end - begin, u);
   });
 }
@@ -114,7 +114,7 @@ void CpuBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots
   };
   auto keep_of = [&](float f, float scale) {
     const float rate = rule.adaptive_decay ? std::min(rule.lr * f, rule.cap) : rule.lr;
-    return 1.0f - std::min(1.0f, rule.weight_decay * rate * (rule.scaled_decay ? scale : 1.0f));
+    return 1.0f - at_most(rule.weight_decay * rate * (rule.scaled_decay ? scale : 1.0f), 1.0f);
   };
   const std::vector<Piece> pieces = cut(
       slots.size(), [&](size_t) { return rows; }, [&](size_t) { return rows_per_piece(cols); });

@@ -33,7 +33,7 @@ inline float share(const NormalizedStepRule& rule, float uw, float ww) {
 inline float inverse(const NormalizedStepRule& rule, float squares) {
   const float norm = std::sqrt(squares);
   const float divisor = rule.eps_mode == Eps::clamp ? std::max(norm, rule.eps) : norm + rule.eps;
-  return divisor > 0 ? 1.0f / divisor : 0.0f;
+  return divisor <= 0 ? 0.0f : 1.0f / divisor;
 }
 
 void row_step(const OptimizerSlot& slot, int64_t begin, int64_t cols, const NormalizedStepRule& rule) {

@@ -70,7 +70,7 @@ float factor(float sum, const NormalizeRule& rule) {
   double divisor = rule.eps_mode == Eps::inside ? std::sqrt(static_cast<double>(sum) + rule.eps)
                    : rule.eps_mode == Eps::add  ? std::sqrt(static_cast<double>(sum)) + rule.eps
                                                 : std::max(std::sqrt(static_cast<double>(sum)), double{rule.eps});
-  double result = divisor > 0 ? std::pow(divisor, 2.0 * rule.exponent) : 0.0;
+  double result = divisor <= 0 ? 0.0 : std::pow(divisor, 2.0 * rule.exponent);
   if (rule.clip > 0) result = std::clamp(result, 1.0 / rule.clip, double{rule.clip});
   return static_cast<float>(std::min(result, 3e38));
 }

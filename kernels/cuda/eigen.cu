@@ -134,7 +134,7 @@ __global__ void reflector_kernel(double* v, double* tau, const double* a, int64_
 // Applies reflector j to columns [j, k) of each a[m]: a[m] -= tau v (v^T a[m]). A thread processes whole columns.
 __global__ void reflect_kernel(double* a, const double* v, const double* tau, int64_t k, int64_t j) {
   double size = tau[blockIdx.y * k + j];
-  if (size == 0.0) return;
+  if (!(size > 0.0)) return;  // also for NaN
   double* own = a + int64_t{blockIdx.y} * k * k;
   const double* reflector = v + (int64_t{blockIdx.y} * k + j) * k;
   for (int64_t c = j + thread_index(); c < k; c += thread_count()) {

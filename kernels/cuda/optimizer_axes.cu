@@ -61,8 +61,8 @@ __global__ void scale_along_kernel(const __grid_constant__ SlotList list, Along 
 
 __global__ void power_kernel(float* x, int64_t count, PowerRule rule) {
   for (int64_t i = thread_index(); i < count; i += thread_count()) {
-    double shifted = double{x[i]} + rule.shift, base = fmax(rule.odd ? fabs(shifted) : shifted, double{rule.floor});
-    double result = fmin(base > 0.0 ? rule.factor * pow(base, double{rule.exponent}) : 0.0, 3e38);
+    double shifted = double{x[i]} + rule.shift, base = at_least(rule.odd ? fabs(shifted) : shifted, double{rule.floor});
+    double result = at_most(base <= 0.0 ? 0.0 : rule.factor * pow(base, double{rule.exponent}), 3e38);
     x[i] = static_cast<float>(rule.odd ? copysign(result, shifted) : result);
   }
 }
@@ -75,9 +75,9 @@ __global__ void retract_kernel(float* steps, float* keeps, const float* ww, cons
                                const float* radii, int64_t count, RetractRule rule) {
   for (int64_t i = thread_index(); i < count; i += thread_count()) {
     double keep = 1.0 - rule.decay, eps = rule.eps, radius = radii ? double{radii[i]} : sqrt(double{ww[i]});
-    double step = rule.given ? double{steps[i]} : rule.lr * radius / fmax(sqrt(double{uu[i]}), eps);
+    double step = rule.given ? double{steps[i]} : rule.lr * radius / at_least(sqrt(double{uu[i]}), eps);
     double square = keep * keep * ww[i] - 2.0 * keep * step * uw[i] + step * step * uu[i];
-    double ratio = radius / fmax(sqrt(fmax(square, 0.0)), eps);
+    double ratio = radius / at_least(sqrt(at_least(square, 0.0)), eps);
     steps[i] = static_cast<float>(ratio * step);
     keeps[i] = static_cast<float>(ratio * keep);
   }

@@ -84,10 +84,10 @@ __global__ void apply_kernel(const __grid_constant__ SlotList list, const float*
     for (int j = 0; j < n; ++j) {
       int64_t which = rule.along == Along::row ? i / s.cols : rule.along == Along::column ? i % s.cols + j : 0;
       float f = s.sums ? s.sums[which] : 1.0f;
-      float decay = rule.weight_decay * (rule.adaptive_decay ? fminf(rule.lr * f, rule.cap) : rule.lr) *
+      float decay = rule.weight_decay * (rule.adaptive_decay ? at_most(rule.lr * f, rule.cap) : rule.lr) *
                     (rule.scaled_decay ? s.scale : 1.0f);
-      keep[j] = kept ? kept[which] : 1.0f - fminf(1.0f, decay);
-      float size = fminf(rule.lr * f * s.scale, rule.cap);
+      keep[j] = kept ? kept[which] : 1.0f - at_most(decay, 1.0f);
+      float size = at_most(rule.lr * f * s.scale, rule.cap);
       step[j] = rule.rounded ? size / s.scale * rounded<bfloat16>(s.scale * u[j]) : size * u[j];
     }
     update_weights(s, list.types, i, keep, step, rule.rounding, rule.mask, rule.decay_last);
@@ -99,7 +99,7 @@ __global__ void sign_kernel(T* x, int64_t count) {
   for_elements<width>(count, [&](int64_t i, auto w) {
     float values[decltype(w)::value];
     load(values, x + i);
-    for (float& value : values) value = value > 0.0f ? 1.0f : value < 0.0f ? -1.0f : 0.0f;
+    for (float& value : values) value = value > 0.0f ? 1.0f : value < 0.0f ? -1.0f : value;
     store(x + i, values);
   });
 }

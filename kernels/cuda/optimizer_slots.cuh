@@ -121,14 +121,14 @@ __device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes
 // Returns the coefficient c of the projection u -= c w. uw and ww are the dot products <u, w> and <w, w>.
 __device__ __forceinline__ float projection_share(bool raw, float eps, float uw, float ww) {
   if (raw) return uw;
-  float norm = fmaxf(sqrtf(ww), eps);
+  float norm = at_least(sqrtf(ww), eps);
   return uw / norm / norm;
 }
 
 // Returns 1 / (norm + eps), or 1 / max(norm, eps) if mode is clamp. Returns 0 if the divisor is not positive.
 __device__ __forceinline__ float inverse_norm(float squares, float eps, Eps mode) {
-  float norm = sqrtf(squares), divisor = mode == Eps::clamp ? fmaxf(norm, eps) : norm + eps;
-  return divisor > 0.0f ? 1.0f / divisor : 0.0f;
+  float norm = sqrtf(squares), divisor = mode == Eps::clamp ? at_least(norm, eps) : norm + eps;
+  return divisor <= 0.0f ? 0.0f : 1.0f / divisor;
 }
 
 // Writes the new momentum buffer to b and the update to u.

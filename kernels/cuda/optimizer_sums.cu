@@ -12,8 +12,6 @@ using namespace cuda;
 
 constexpr int block = 256, stripe_warps = block / warp_size;
 
-__device__ __forceinline__ float limited(float x, float most) { return x > most ? most : x; }  // keeps NaN
-
 // sums[row] = factor * |row|^2, but at most `most`. One block per row. The grid has enough blocks for the slot with the
 // most rows.
 template <int width>
@@ -28,7 +26,7 @@ __global__ void row_sums_kernel(const __grid_constant__ SlotList list, float fac
     for (int j = 0; j < width; ++j) total += x[j] * x[j];
   }
   total = block_sum(total);
-  if (threadIdx.x == 0) s.sums[blockIdx.x] = limited(factor * total, most);
+  if (threadIdx.x == 0) s.sums[blockIdx.x] = at_most(factor * total, most);
 }
 
 // sums[column] = factor * |column|^2, but at most `most`. One block per 32 columns. Each of its 8 warps sums every 8th
@@ -46,7 +44,7 @@ __global__ void column_sums_kernel(const __grid_constant__ SlotList list, float 
   __syncthreads();
   if (first > 0 || column >= s.cols) return;
   for (int w = 1; w < stripe_warps; ++w) total += partial[w * warp_size + threadIdx.x];
-  s.sums[column] = limited(factor * total, most);
+  s.sums[column] = at_most(factor * total, most);
 }
 
 // totals[n] = the sum over k of parts[n, k], but at most `most`. One block per n.
@@ -54,7 +52,7 @@ __global__ void totals_kernel(float* totals, const float* parts, int64_t k, floa
   float total = 0.0f;
   for (int64_t i = threadIdx.x; i < k; i += blockDim.x) total += parts[blockIdx.x * k + i];
   total = block_sum(total);
-  if (threadIdx.x == 0) totals[blockIdx.x] = limited(total, most);
+  if (threadIdx.x == 0) totals[blockIdx.x] = at_most(total, most);
 }
 
 // Replaces each sum of squares by the factor for the same row, column or matrix. Double precision costs little here,
@@ -64,10 +62,10 @@ __global__ void factors_kernel(float* sums, int64_t count, NormalizeRule rule) {
     double sum = sums[i], eps = rule.eps;
     double divisor = rule.eps_mode == Eps::inside ? sqrt(sum + eps)
                      : rule.eps_mode == Eps::add  ? sqrt(sum) + eps
-                                                  : fmax(sqrt(sum), eps);
-    double factor = divisor > 0.0 ? pow(divisor, 2.0 * rule.exponent) : 0.0;
-    if (rule.clip > 0.0f) factor = fmin(fmax(factor, 1.0 / rule.clip), double{rule.clip});
-    sums[i] = static_cast<float>(fmin(factor, 3e38));
+                                                  : at_least(sqrt(sum), eps);
+    double factor = divisor <= 0.0 ? 0.0 : pow(divisor, 2.0 * rule.exponent);
+    if (rule.clip > 0.0f) factor = at_most(at_least(factor, 1.0 / rule.clip), double{rule.clip});
+    sums[i] = static_cast<float>(at_most(factor, 3e38));
   }
 }
 
@@ -114,7 +112,7 @@ __global__ void adaptive_factors_kernel(float* factors, const __grid_constant__ 
     if (rule.normuon) {
       f[j] *= ratio;
     } else {
-      if (rule.clamp > 0.0f && mean > 0.0f) f[j] = fminf(fmaxf(f[j], rule.clamp * mean), mean / rule.clamp);
+      if (rule.clamp > 0.0f && mean > 0.0f) f[j] = at_most(at_least(f[j], rule.clamp * mean), mean / rule.clamp);
       f[j] *= rule.bias;
     }
   }

@@ -88,11 +88,26 @@ Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) 
 
 std::shared_ptr<const Recipe> shared(const Recipe& recipe) { return std::make_shared<const Recipe>(recipe); }
 
+std::vector<std::string> all_names_of_recipes() {
+  std::vector<std::string> names = recipe_names();
+  names.push_back("recipe");
+  return names;
+}
+
+// Reads the variant of the recipe `name`.
+std::string given_variant(JsonObject& object, const std::string& name) {
+  const std::string variant = object.choice("variant", {"code", "paper"}, std::string("code"));
+  if (variant == "paper" && (name == "recipe" || !find_recipe(name).paper))
+    object.fail("variant", fmt::format("found 'paper', expected code; {} has no variant 'paper'", name));
+  return variant;
+}
+
 Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw, int64_t steps) {
   Group group;
   group.name = object.path().substr(object.path().rfind("groups"));
   static_cast<Selection&>(group) = parse_selection(object, "a group");
-  const std::string name = object.string("name", main.name), variant = object.string("variant", std::string("code"));
+  const std::string name = object.choice("name", all_names_of_recipes(), main.name);
+  const std::string variant = given_variant(object, name);
   Recipe recipe = name == main.name && !object.has("variant") ? main
                   : name == "adamw"                           ? adamw
                                                               : named_recipe(name, variant);
@@ -193,13 +208,8 @@ void visit(OptimizerConfig& config, Section& keys) {
 }
 
 OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
-  std::vector<std::string> names = recipe_names();
-  names.push_back("recipe");
-  const std::string name = object.choice("name", names);
-  const std::string variant = object.choice("variant", {"code", "paper"}, std::string("code"));
-  if (variant == "paper" && (name == "recipe" || !find_recipe(name).paper))
-    object.fail("variant", fmt::format("found 'paper', expected code; {} has no variant 'paper'", name));
-  Recipe main = named_recipe(name, variant);
+  const std::string name = object.choice("name", all_names_of_recipes());
+  Recipe main = named_recipe(name, given_variant(object, name));
   read_recipe(object, main);
   check_recipe(object, main);
 
@@ -274,6 +284,8 @@ Json to_json(OptimizerConfig config) {
   }
   for (size_t i = 0; i < config.given; ++i) {
     Json group = to_json(*config.groups[i].recipe);
+    // Without the key, a group with the main recipe's name has the main recipe's variant.
+    if (config.groups[i].recipe->variant != main.variant) group["variant"] = config.groups[i].recipe->variant;
     for (Role role : config.groups[i].roles) group["roles"].push_back(name_of(role));
     for (const std::string& name : config.groups[i].names) group["names"].push_back(name);
     if (config.groups[i].schedule) group["schedule"] = to_json(*config.groups[i].schedule);

@@ -352,7 +352,8 @@ void Optimizer::step(int64_t step, const Pace& pace, float grad_scale, const Par
     now.lr = static_cast<float>(recipe.lr * batch.rate * own.rate);
     for (size_t i = 0; i < batch.parameters.size(); ++i) {
       const auto [rows, cols] = shape_of(batch, i);
-      batch.slots[i].scale = shape_factor(recipe, rows, cols, now.t);
+      const bool matrix = batch.parameters[i]->shape.size() == 2;
+      batch.slots[i].scale = matrix ? shape_factor(recipe, rows, cols, now.t) : static_cast<float>(recipe.radius);
     }
     columns_.split(backend_, batch.wholes, batch.cols);
     if (recipe.adamw && batch.rows == 0)

@@ -30,9 +30,17 @@ void normalize_matrices(StageRun& run, Tensor x, double safety) {
   run.backend.normalize(x, rule);
 }
 
-// Turbo-Muon (arXiv 2512.04632): divides row i of x by sqrt(sum_j |(x x^T)_ij|). All singular values are then at most
-// 1, up to rounding. For a tall x, columns and x^T x take the place of rows and x x^T.
+// Turbo-Muon (arXiv 2512.04632): divides row i of x by sqrt(max(sum_j |(x x^T)_ij|, ns_eps)). All singular values are
+// then at most 1, up to rounding. For a tall x, columns and x^T x take the place of rows and x x^T.
 void almost_orthogonal(StageRun& run, Tensor x, const Grams& grams) {
+  // x x^T of a larger matrix could overflow, and the quotient does not depend on the scale of a large matrix.
+  constexpr float most = 0x1p50f;
+  NormalizeRule limit;
+  limit.matrix = true;
+  limit.eps = most;
+  limit.eps_mode = Eps::clamp;
+  limit.target = most;
+  run.backend.normalize(x, limit);
   const int64_t n = x.dim(0), side = grams.gram.dim(1);
   std::vector<Tensor> all;
   for (int64_t i = 0; i < n; ++i) all.push_back(grams.gram.at(i));

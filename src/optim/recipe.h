@@ -217,8 +217,8 @@ struct Recipe {
   bool cautious() const { return decay == Decay::cautious || decay == Decay::cautious_strict; }
 };
 
-// Overrides `recipe` with the switches in `object`; leaves other keys unread. Throws Error if a switch has no effect or
-// has an invalid value.
+// Overrides `recipe` with the switches in `object`; leaves other keys unread. Switches that then have no effect get
+// their defaults. Throws Error if `object` sets a switch that has no effect, or an invalid value.
 void read_recipe(JsonObject& object, Recipe& recipe);
 // Throws Error through `object` if the switches contradict each other, and says why.
 void check_recipe(const JsonObject& object, const Recipe& recipe);

@@ -87,8 +87,8 @@ class Reader : public Switches {
     std::vector<double> betas = object_.numbers("betas", std::vector<double>{r.beta1, r.beta2});
     if (betas.size() != 2) object_.fail("betas", fmt::format("found {} numbers, expected two", betas.size()));
     for (double beta : betas)
-      if (!(beta >= 0 && beta < 1))
-        object_.fail("betas", fmt::format("found {}, expected at least 0 and below 1", beta));
+      if (!(beta >= 0 && beta <= most))
+        object_.fail("betas", fmt::format("found {}, expected at least 0 and at most {}", beta, most));
     r.beta1 = betas[0];
     r.beta2 = betas[1];
   }
@@ -277,10 +277,29 @@ std::string describe_switches() {
   return lines.text;
 }
 
+namespace {
+
+// A copy in which every switch without effect has its default, so that no stage acts on a value that neither the config
+// nor to_json() shows.
+Recipe without_idle_switches(const Recipe& recipe) {
+  Recipe result;
+  result.name = recipe.name;
+  result.variant = recipe.variant;
+  result.adamw = recipe.adamw;
+  const Json json = to_json(recipe);
+  JsonObject object(std::make_shared<JsonSource>(JsonSource{"the recipe " + recipe.name, ""}), json);
+  Reader reader(object, result);
+  visit_switches(result, reader);
+  return result;
+}
+
+}  // namespace
+
 void read_recipe(JsonObject& object, Recipe& recipe) {
   Reader reader(object, recipe);
   visit_switches(recipe, reader);
   reader.finish();
+  recipe = without_idle_switches(recipe);
 }
 
 Json to_json(const Recipe& recipe) {

@@ -119,20 +119,21 @@ std::vector<RecipeInfo> all_recipes() {
        "1e-7))\n"
        "w = (1 - lr wd) w - lr 0.2 sqrt(max(out, in)) O",
        "The paper's algorithm is an EMA without Nesterov (variant paper). Its theory has momentum 1 - t^(-1/2) and "
-       "rate t^(-3/4); its runs have constant momentum and a cosine. eps 1e-8 belongs to the sum form of the momentum. "
+       "rate t^(-3/4); its runs have constant momentum and a cosine. eps 1e-8 belongs to the sum form of the momentum, "
+       "2.5e-11 = 1e-8 (1 - momentum)^2 to the EMA (variant paper). "
        "The code also has exponent -1/4 (equilibrate_exponent) and bounds on the factors (equilibrate_clip). Its class "
        "has AdamW betas 0.95, 0.95; every script passes 0.9, 0.95. Its scripts also try another start, spc "
        "(zeropower_mode): v / ||(v v^T)^2||_F^(1/4). This is ns_normalize gram, without the 1e-7 that the code adds to "
        "the norm. Row and column sums are fp32 here, bf16 in the code.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "row", "direction": "newton_schulz", "shape_scale": "moonlight"})",
-       R"({"form": "ema", "momentum": 0.95, "nesterov": false})",
+       R"({"form": "ema", "momentum": 0.95, "nesterov": false, "equilibrate_eps": 2.5e-11})",
        R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' muoneq.py"},
       {"muoneq-c", "Chang et al., MuonEq, arXiv 2603.28254; MaeChd/muon-eq muoneq.py, mode col", "hidden",
        "as muoneq-r with v_ij = u_ij (sum_i u_ij^2 + eps)^(-1/2)", "As muoneq-r.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "column", "direction": "newton_schulz", "shape_scale": "moonlight"})",
-       R"({"form": "ema", "momentum": 0.95, "nesterov": false})",
+       R"({"form": "ema", "momentum": 0.95, "nesterov": false, "equilibrate_eps": 2.5e-11})",
        R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' muoneq.py"},
       {"muoneq-rc", "Chang et al., MuonEq, arXiv 2603.28254; MaeChd/muon-eq muoneq.py, mode rowcol", "hidden",
        "as muoneq-r with v_ij = u_ij (sum_j u_ij^2 + eps)^(-1/2) (sum_i u_ij^2 + eps)^(-1/2), both sums of the same "
@@ -141,7 +142,7 @@ std::vector<RecipeInfo> all_recipes() {
        "As muoneq-r. A docstring says that phase belongs to mode row; the code reads it for rowcol only, as here.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "row_column", "direction": "newton_schulz", "shape_scale": "moonlight"})",
-       R"({"form": "ema", "momentum": 0.95, "nesterov": false})",
+       R"({"form": "ema", "momentum": 0.95, "nesterov": false, "equilibrate_eps": 2.5e-11})",
        R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' muoneq.py"},
       {"mano", "Gu and Xie, Mano, arXiv 2601.23000; xie-lab-ml/Mano mano.py", "hidden",
        "m = momentum m + g\nk = columns on the first step, rows on the second, and so on\nt = w / max(|w|_k, eps)\n"

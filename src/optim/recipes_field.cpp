@@ -70,9 +70,12 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
     {.name = "turbo-muon",
      .source = "Boissin et al., Turbo-Muon, arXiv 2512.04632; thib-s/flash-newton-schulz at cdb03db",
      .routing = "hidden",
-     .rule = "m, u as muon\nx_i = u_i / sqrt(sum_j |(u u^T)_ij|) on the shorter side\nO = NS4(x)\nw as muon",
-     .deviations = "The four steps have coefficients fitted to this start. The set `aol` is another one, from "
-                   "Emerging-Optimizers, which uses it without this start and repeats the whole set (ns_repeat all).",
+     .rule = "m, u as muon\nx_i = u_i / sqrt(max(sum_j |(u u^T)_ij|, 1e-7)) on the shorter side\nO = NS4(x)\nw as muon",
+     .deviations =
+         "The four steps have coefficients fitted to this start. The set `aol` is another one, from "
+         "Emerging-Optimizers, which uses it without this start and repeats the whole set (ns_repeat all). 1e-7 "
+         "(ns_eps) limits sums of squared gradients, as in the code, which divides by no Frobenius norm first. "
+         "A row whose sum is smaller gets a shorter step; where gradients are that small, lower ns_eps.",
      .settings = R"({"ns_normalize": "aol", "ns_steps": 4, "ns_coefficients": [[4.6051, -9.6552, 5.6769], [4.7505,
          -6.0861, 2.1790], [2.7763, -2.3190, 0.5523], [2.4231, -2.2861, 0.8193]]})",
      .checked = "the authors' newton_schulz_triton_aol",
@@ -202,7 +205,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
     {.name = "kl-shampoo",
      .source = "Lin et al., KL-Shampoo, arXiv 2509.03378; yorkerlin/KL-Methods kl_opt.py at a02e622",
      .routing = "hidden",
-     .rule = "as kl-soap, with u = Q_L (Q_L^T m Q_R / sqrt(e_L e_R^T)) Q_R^T",
+     .rule = "as kl-soap, with u = Q_L (Q_L^T m Q_R / (sqrt(e_L e_R^T) + eps)) Q_R^T",
      .deviations = "As kl-soap. `init_factor` and 1 / `max_inverse_root`^2 are in units of squared gradients; where "
                    "these are far below 0.1, a smaller `init_factor` and a larger `max_inverse_root` are better.",
      .settings = R"({"precondition": "kl_shampoo"})",

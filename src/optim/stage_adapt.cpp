@@ -73,13 +73,21 @@ void run(StageRun& x) {
   rule.clamp = f(r.clamp);
   rule.width = f(static_cast<double>(along == Along::row ? x.cols() : x.rows()));
   if (r.shape_scale == ShapeScale::rms) rule.target = rms_norm(r, x.rows(), x.cols());
-  rule.bias = f(std::sqrt(1 - std::pow(r.beta2, t)) / (1 - std::pow(r.momentum, t) + 1e-12));
+  rule.bias = f(std::sqrt(1 - std::pow(r.beta2, t)) / (momentum_share(r, x.now.t) + 1e-12));
   x.factors = x.sums(0, k);
   x.factors_along = along;
   const Slots slots = x.with(nullptr, "second_moment");
   if (!rule.normuon) return x.backend.adaptive_factors(x.factors, slots, measured(x, 0, k), measured(x, 1, k), rule);
   x.backend.sums_of_squares(x.sums(1, k), x.matrices(), along, 1);
   x.backend.adaptive_factors(x.factors, slots, x.sums(1, k), {}, rule);
+}
+
+void check(const Recipe& r, const Refuse& refuse) {
+  if (!r.scales_rate()) return;
+  if (r.form != Form::ema && r.form != Form::heavy_ball && r.form != Form::none)
+    refuse("form", "adapt matrix and column correct the bias of ema and heavy_ball, and go with these and with none");
+  if (r.bias_correction)
+    refuse("bias_correction", "conflicts with adapt matrix and column, which correct the same bias");
 }
 
 int64_t values(const Recipe& r, int64_t rows, int64_t cols) {
@@ -101,6 +109,7 @@ const Stage adapt_stage = {.name = "adapt",
                            .atom = [](const Recipe& r) { return by_element(r) ? Atom::element : Atom::matrix; },
                            .run = run,
                            .describe = [](const Recipe& r) { return "adapt " + std::string(name_of(r.adapt)); },
+                           .check = check,
                            .workspace = [](const Recipe& r, int64_t n, int64_t rows, int64_t cols,
                                            WorkspaceSize& size) { size.sums_for(2 * n * values(r, rows, cols)); },
                            .state =

@@ -40,10 +40,13 @@ ApplyRule apply_rule(const StageRun& x) {
 void check(const Recipe& r, const Refuse& refuse) {
   if (r.decay == Decay::adaptive && !r.scales_rate())
     refuse("decay", "adaptive needs the factors of adapt matrix or column");
-  if (r.cautious() && r.direction == Direction::none && r.adapt == Adapt::none && !r.adamw)
-    refuse("decay", "cautious needs the signs of a direction, but direction and adapt are none");
+  if (r.cautious() && r.direction == Direction::none && r.adapt == Adapt::none &&
+      r.precondition == Precondition::none && !r.shampoo)
+    refuse("decay", "cautious needs the signs of a direction, but direction, adapt, precondition and shampoo are off");
   if (r.decay == Decay::adaptive && r.decay_rate != DecayRate::lr)
     refuse("decay_rate", "conflicts with adaptive decay, which has a rate of its own");
+  if (r.decay_rate != DecayRate::lr && (r.shape_scale == ShapeScale::rms || r.shape_scale == ShapeScale::nuclear))
+    refuse("decay_rate", "needs lr with shape_scale rms and nuclear, which have no factor that depends on shape alone");
 }
 
 }  // namespace

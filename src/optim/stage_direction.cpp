@@ -20,7 +20,8 @@ void switches(Recipe& r, Switches& s) {
          "adapt_eps?",
          [&] {
            s.number("eps", r.eps, Switches::tiny, 1);
-           s.choice("eps_mode", r.eps_mode);
+           s.when(r.normalizes_axis(), "only directions that normalize an axis read it",
+                  [&] { s.choice("eps_mode", r.eps_mode); });
          });
   s.when(iterates(r), "only directions newton_schulz and aurora have steps and coefficients", [&] {
     s.coefficients(r);
@@ -38,7 +39,8 @@ void switches(Recipe& r, Switches& s) {
   });
   s.when(r.orthogonalizes(), "only directions newton_schulz, polar and aurora read it", [&] {
     s.number("ns_eps", r.ns_eps, Switches::tiny, 1);
-    s.choice("ns_eps_mode", r.ns_eps_mode);
+    s.when(!iterates(r) || r.ns_normalize != Start::aol, "with ns_normalize aol, ns_eps is always a lower limit",
+           [&] { s.choice("ns_eps_mode", r.ns_eps_mode); });
     s.flag("ns_transpose", r.ns_transpose);
   });
 }

@@ -85,6 +85,11 @@ MomentumRule momentum_rule(const Recipe& r, const Moment& now) {
   return rule;
 }
 
+double momentum_share(const Recipe& r, int64_t t) {
+  if (r.form == Form::none) return 1;
+  return 1 - std::pow(r.form == Form::ema ? r.beta : r.momentum, static_cast<double>(t));
+}
+
 const Stage momentum_stage = {.name = "momentum",
                               .switches = switches,
                               .on = [](const Recipe&) { return true; },

@@ -140,6 +140,8 @@ void check(const Recipe& r, const Refuse& refuse) {
            "conflicts with adapt and with shape_scale nuclear: the step with magnitudes does not use their factors");
   if (r.decay != Decay::plain || r.decay_rate != DecayRate::lr || r.decay_last)
     refuse("decay", "conflicts with magnitudes, whose value chooses what decays");
+  if (r.direction_precision == Precision::bf16)
+    refuse("direction_precision", "conflicts with magnitudes, whose step rounds only the weights");
   if (r.momentum_last) refuse("momentum_last", "conflicts with magnitudes, whose momentum buffer averages gradients");
 }
 

@@ -8,9 +8,13 @@
 #include <cmath>
 
 #include "kernels/backend.h"
+#include "optim/eigenbasis.h"
 #include "optim/stages.h"
 
 namespace rowan {
+
+using namespace eigenbasis;
+
 namespace {
 
 float f(double x) { return static_cast<float>(x); }
@@ -46,7 +50,7 @@ void switches(Recipe& r, Switches& s) {
   });
   s.when(r.precondition == Precondition::soap, "only precondition soap reads it", [&] {
     s.choice("precondition_order", r.precondition_order);
-    s.choice("basis", r.basis);
+    s.when(in_every_step(r), "only precondition_order before reads it", [&] { s.choice("basis", r.basis); });
     s.flag("kl_factors", r.kl_factors);
     s.flag("correct_bias", r.correct_bias);
   });
@@ -63,165 +67,6 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// The state of one side of a matrix: of its rows (left) or its columns. `scale` holds estimates of the factor's
-// eigenvalues.
-struct Side {
-  bool left;
-  int64_t size;
-  Tensor factor, basis, scale;
-
-  explicit operator bool() const { return !factor.empty(); }
-};
-
-// One matrix of the batch being processed.
-struct Matrix {
-  StageRun& x;
-  int64_t i, rows, cols;
-  Side left, right;
-  Tensor gradient, projected, spare, moments;
-
-  Matrix(StageRun& x, int64_t i) : x(x), i(i), rows(x.rows()), cols(x.cols()) {
-    left = side(true);
-    right = side(false);
-    gradient = x.part(x.workspace.kept).at(i);
-    projected = x.part(x.workspace.projected).at(i);
-    spare = x.part(x.workspace.other).at(i);
-    if (auto at = x.states.find("basis_second_moment"); at != x.states.end())
-      moments = at->second[i].view({rows, cols});
-  }
-
-  Side side(bool is_left) const {
-    const std::string name = is_left ? "left" : "right";
-    Side side{is_left, is_left ? rows : cols, {}, {}, {}};
-    auto at = x.states.find(name + "_factor");
-    if (at == x.states.end()) return side;
-    side.factor = at->second[i].view({side.size, side.size});
-    side.basis = x.states.at(name + "_basis")[i].view({side.size, side.size});
-    if (auto scale = x.states.find(name + "_scale"); scale != x.states.end())
-      side.scale = scale->second[i].view({1, side.size});
-    return side;
-  }
-
-  // A side's state in fp32. State that is stored in bf16 is copied to workspace.gram, after the memory of square(). A
-  // copy is valid until the next call of the same function.
-  Tensor factor(const Side& side) const { return x.wide(side.factor, largest() * largest()); }
-  Tensor basis(const Side& side) const { return x.wide(side.basis, 2 * largest() * largest()); }
-  int64_t largest() const { return std::max(left ? left.size : 0, right ? right.size : 0); }
-
-  // Rotates the matrix F in `from` into the bases of both sides: writes Q_L^T F Q_R into `to`. If the argument `back`
-  // is true, writes Q_L F Q_R^T. `to` may be `from`.
-  void turn(Tensor to, Tensor from, bool back) const {
-    Tensor half = from;
-    if (left) {
-      x.backend.matmul(spare, {basis(left), !back}, from);
-      half = spare;
-    }
-    if (right) {
-      if (half.data == to.data) {
-        x.backend.copy(spare, half);
-        half = spare;
-      }
-      x.backend.matmul(to, half, {basis(right), back});
-    } else if (half.data != to.data) {
-      x.backend.copy(to, half);
-    }
-  }
-
-  Tensor square(const Side& side) const {
-    return x.workspace.gram.slice(0, side.size * side.size).view({side.size, side.size});
-  }
-
-  // fp32[1, size]: inverse square roots of the side's eigenvalues, each taken as at least least().
-  Tensor inverse_roots(const Side& side, int place) const {
-    Tensor roots = x.workspace.sums.slice(place * (rows + cols), side.size).view({1, side.size});
-    x.backend.copy(roots, side.scale);
-    x.backend.power(roots, {1, least(side), -0.5f});
-    return roots;
-  }
-
-  // The least eigenvalue of a side: the inverse square of the largest inverse root.
-  float least(const Side& side) const {
-    const Recipe& r = x.recipe;
-    if (r.kl_factors) return f(r.precondition_eps);
-    const double most =
-        r.max_inverse_root > 0 ? r.max_inverse_root : static_cast<double>(std::clamp<int64_t>(side.size, 10, 4000));
-    return f(1 / (most * most));
-  }
-
-  // factor = beta factor + share g g^T, or g^T g for the right side. If the argument `by` is true, g is first rotated
-  // into the basis of the other side and divided by the square roots of the other side's eigenvalues.
-  void add_gradient(const Side& side, const Side& other, bool by, double beta, double share) const {
-    Tensor g = gradient;
-    if (by && other) {
-      if (side.left)
-        x.backend.matmul(spare, gradient, basis(other));
-      else
-        x.backend.matmul(spare, {basis(other), true}, gradient);
-      x.backend.scale_along(spare.view({1, rows, cols}), inverse_roots(other, 0),
-                            side.left ? Along::column : Along::row);
-      g = spare;
-    }
-    Tensor sum = factor(side);
-    x.backend.matmul(sum, {g, !side.left}, {g, side.left}, f(share), f(beta), Result::symmetric);
-    x.keep(side.factor, sum);
-  }
-
-  // fp32[1, size]: diag(Q^T F Q), which estimates the eigenvalues of the side's factor F.
-  Tensor estimates(const Side& side) const {
-    Tensor product = square(side), sums = x.workspace.sums.slice(0, side.size).view({1, side.size});
-    Tensor q = basis(side);
-    x.backend.matmul(product, factor(side), q);
-    x.backend.sums_along(sums, {product}, {q}, Along::column);
-    return sums;
-  }
-
-  void decompose(const Side& side) const {
-    Tensor values = x.workspace.sums.slice(0, side.size), q = basis(side);
-    x.backend.eigenvectors({q}, {values}, {factor(side)});
-    x.keep(side.basis, q);
-  }
-
-  // Sorts the columns of the basis by descending keys.
-  void sort_basis(const Side& side, const Tensor& keys) const {
-    Tensor q = basis(side);
-    x.backend.sort_along({q}, keys, Along::column);
-    x.keep(side.basis, q);
-  }
-
-  // Updates the basis by one power iteration and a QR decomposition.
-  void move_basis(const Side& side) const {
-    Tensor product = square(side);
-    x.backend.matmul(product, factor(side), basis(side));
-    x.backend.orthonormalize({product});
-    x.backend.copy(side.basis, product);
-  }
-
-  // Updates the estimated eigenvalues of both sides from the gradient in both bases. For each side, the gradient is
-  // first divided by the square roots of the other side's old estimates. As in the authors' code, an estimate below
-  // least() is raised to it.
-  void move_scales(double beta) const {
-    Tensor sums[2];
-    for (const Side* side : {&left, &right}) {
-      if (!*side) continue;
-      const Side& other = side->left ? right : left;
-      x.backend.copy(spare, projected);
-      if (other)
-        x.backend.scale_along(spare.view({1, rows, cols}), inverse_roots(other, 0),
-                              side->left ? Along::column : Along::row);
-      Tensor sum = x.workspace.sums.slice((side->left ? 1 : 2) * (rows + cols), side->size).view({1, side->size});
-      x.backend.sums_of_squares(sum, {spare}, side->left ? Along::row : Along::column, 1);
-      x.backend.scale(sum, f((1 - beta) / static_cast<double>(side->left ? cols : rows)));
-      sums[side->left ? 0 : 1] = sum;
-    }
-    for (const Side* side : {&left, &right}) {
-      if (!*side) continue;
-      x.backend.scale(side->scale, f(beta));
-      x.backend.add(side->scale, sums[side->left ? 0 : 1]);
-      x.backend.power(side->scale, {1, least(*side), 1});
-    }
-  }
-};
-
 // Divides the rotated update by the roots of second moments, as Adam does. These are moments of the rotated gradient
 // or, for soap_momentum, of the rotated update.
 void adam_in_basis(StageRun& x, double root_scale) {
@@ -236,12 +81,27 @@ void adam_in_basis(StageRun& x, double root_scale) {
   x.backend.second_moment(x.update, slots, rule);
 }
 
-// KL-Shampoo: multiplies the update by (e_L e_R)^(-1/2), where e_L and e_R are the eigenvalues of the two sides.
-// least() limits the factor of each side.
+// KL-Shampoo: multiplies the update by d / (1 + eps d), where d = (e_L e_R)^(-1/2) and e_L and e_R are the eigenvalues
+// of the two sides. least() limits the factor of each side.
 void divide_by_scales(const Matrix& m) {
+  Backend& backend = m.x.backend;
   Tensor u = m.x.update.at(m.i).view({1, m.rows, m.cols});
-  if (m.left) m.x.backend.scale_along(u, m.inverse_roots(m.left, 0), Along::row);
-  if (m.right) m.x.backend.scale_along(u, m.inverse_roots(m.right, 0), Along::column);
+  Tensor left = m.inverse_roots(m.left, 0), right = m.inverse_roots(m.right, 1);
+  backend.scale_along(u, left, Along::row);
+  backend.scale_along(u, right, Along::column);
+  backend.power(left, {1, 0, 2});
+  backend.power(right, {1, 0, 2});
+  backend.matmul(m.spare, left.view({m.rows, 1}), right);  // d^2
+  SecondMomentRule rule;
+  rule.beta = 1;  // `second` stays d^2
+  rule.of_gradient = true;
+  rule.grad_scale = 0;
+  rule.root_scale = f(m.x.recipe.precondition_eps);
+  rule.eps = 1;
+  OptimizerSlot slot = m.x.slots[static_cast<size_t>(m.i)];
+  slot.gradient = m.projected;
+  slot.second = m.spare;
+  backend.second_moment(u, {slot}, rule);
 }
 
 void start(const Matrix& m) {

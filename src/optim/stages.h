@@ -45,6 +45,9 @@ inline float mars_weight(double gamma, double momentum) {
   return static_cast<float>(gamma * momentum / (1 - momentum));
 }
 MomentumRule momentum_rule(const Recipe& recipe, const Moment& now);
+// The part of a constant gradient that is in the update of forms ema, heavy_ball (in units of its limit) and none at
+// step t (from 1), without bias_correction: 1 - c^t with the buffer's coefficient c, or 1 without a buffer.
+double momentum_share(const Recipe& recipe, int64_t t);
 // Orthogonalizes x [n, out, in]; `spare` is scratch memory of the same size. The result is in x or in `spare`.
 Tensor orthogonalize(StageRun& run, Tensor x, Tensor spare);
 // The switches of weight decay, which stages and AdamW share.

@@ -135,8 +135,10 @@ Dominance dominance_of(const Doubles& g, int64_t n) {
   return result;
 }
 
-// The momentum buffer, to which Nesterov's look-ahead is applied if the recipe uses it.
+// The momentum buffer, to which Nesterov's look-ahead is applied if the recipe uses it. The gradient if there is no
+// momentum.
 Floats look_ahead(const Recipe& r, const MatrixView& view) {
+  if (r.form == Form::none) return view.gradient;
   Floats u = view.momentum;
   if (!r.nesterov || (r.form != Form::ema && r.form != Form::heavy_ball)) return u;
   const float from_gradient = static_cast<float>(r.form == Form::heavy_ball ? 1 : 1 - r.momentum);
@@ -169,6 +171,12 @@ Floats balanced(const Recipe& r, int64_t t, Floats u, int64_t rows, int64_t cols
   return u;
 }
 
+// Whether NAMO's factors measure look_ahead(). Otherwise another stage changes the update or the gradient before them.
+bool factors_measure_look_ahead(const Recipe& r) {
+  return r.mars_gamma == 0 && r.slow_beta == 0 && r.select_fraction == 0 && r.project == Project::none &&
+         !r.momentum_last;
+}
+
 // Computes alpha and clamp_rate of NAMO's factors from the state after the step.
 void adaptive_metrics(const Recipe& r, int64_t t, const MatrixView& view, const Floats& u, std::vector<Metric>& out) {
   Doubles sums = squares(u, view.rows, view.cols);
@@ -191,8 +199,7 @@ void adaptive_metrics(const Recipe& r, int64_t t, const MatrixView& view, const 
     clamped += limited != value;
     alpha += limited / static_cast<double>(q.size());
   }
-  const double time = static_cast<double>(t);
-  alpha *= std::sqrt(1 - std::pow(r.beta2, time)) / (1 - std::pow(r.momentum, time));
+  alpha *= std::sqrt(1 - std::pow(r.beta2, static_cast<double>(t))) / momentum_share(r, t);
   out.push_back({"alpha", alpha});
   if (r.clamp > 0) out.push_back({"clamp_rate", static_cast<double>(clamped) / static_cast<double>(q.size())});
 }
@@ -243,7 +250,7 @@ std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const Matrix
   }
   metrics.push_back({"row_norm", length});
   metrics.push_back({"angular_velocity", angle});
-  if (recipe.scales_rate()) adaptive_metrics(recipe, t, view, u, metrics);
+  if (recipe.scales_rate() && factors_measure_look_ahead(recipe)) adaptive_metrics(recipe, t, view, u, metrics);
   return metrics;
 }
 

@@ -47,13 +47,14 @@ struct Spectrum {
 Spectrum spectrum(const std::vector<float>& u, int64_t rows, int64_t cols, ThreadPool& threads);
 
 // The metrics of one matrix after step t (from 1):
-// - stable_rank and condition of the momentum buffer, to which Nesterov's look-ahead is applied if the recipe uses it;
+// - stable_rank and condition of the momentum buffer, to which Nesterov's look-ahead is applied if the recipe uses it,
+//   or of the gradient with form none;
 // - dominance_min, dominance_mean and dominance_max of this buffer, if both of its sides are longer than 1;
 // - stable_rank_balanced and condition_balanced of this buffer after the stage `equilibrate`, if the recipe
 //   equilibrates rows or columns;
 // - row_norm and angular_velocity (radians per step) of the weights, as means over rows;
-// - for NAMO, alpha: the mean of NAMO's factors;
-// - for NAMO with a clamp, clamp_rate: the fraction of factors that the clamp changes.
+// - for NAMO without mars_gamma, slow_beta, select_fraction, project and momentum_last, alpha: the mean of its factors;
+// - if it then has a clamp, clamp_rate: the fraction of factors that the clamp changes.
 std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const MatrixView& view, ThreadPool& threads);
 
 }  // namespace rowan

@@ -89,6 +89,51 @@ TEST(OptimizerAxesOnce, StepsThatEndOnASphere) {
   }
 }
 
+// Limits and conditions do not turn a NaN into a number.
+TEST_P(OptimizerAxes, PassesNaNOn) {
+  const double nan = std::nan("");
+  for (bool odd : {false, true}) {
+    Buffer x(DType::f32, {3}, {nan, 4, nan});
+    backend().power(x, {1, 1e-2f, -0.5f, 0, odd});
+    const Doubles powers = x.read();
+    EXPECT_TRUE(std::isnan(powers[0]) && std::isnan(powers[2])) << odd;
+    EXPECT_NEAR(powers[1], 0.5, 1e-6);
+  }
+  Buffer signs(dtype(), {1, 1, 3}, {-2, nan, 3});
+  backend().sign(signs);
+  EXPECT_EQ((Doubles{signs.read()[0], signs.read()[2]}), (Doubles{-1, 1}));
+  EXPECT_TRUE(std::isnan(signs.read()[1]));
+  for (int bad = 0; bad < 3; ++bad) {
+    Buffer steps(DType::f32, {1, 1}), keeps(DType::f32, {1, 1}), ww(DType::f32, {1, 1}, Doubles{bad == 0 ? nan : 1}),
+        uw(DType::f32, {1, 1}, Doubles{bad == 1 ? nan : 1}), uu(DType::f32, {1, 1}, Doubles{bad == 2 ? nan : 1});
+    backend().retract_factors(steps, keeps, ww, uw, uu, {}, {0.3f, 0.1f, 1e-10f});
+    EXPECT_TRUE(std::isnan(steps.read()[0]) && std::isnan(keeps.read()[0])) << bad;
+  }
+  for (Eps mode : {Eps::inside, Eps::add, Eps::clamp}) {
+    Buffer update(dtype(), {1, 2, 2}, {1, nan, 3, 4});
+    NormalizeRule rule;
+    rule.rows = true;
+    rule.eps_mode = mode;
+    rule.clip = mode == Eps::add ? 2.0f : 0.0f;
+    backend().normalize(update, rule);
+    const Doubles u = update.read();
+    EXPECT_TRUE(std::isnan(u[0]) && std::isnan(u[1])) << static_cast<int>(mode);
+    EXPECT_TRUE(std::isfinite(u[2]) && std::isfinite(u[3])) << static_cast<int>(mode);
+  }
+  for (bool decay : {false, true}) {
+    Buffer update(dtype(), {1, 1, 2}, 1), weights(DType::f32, {1, 2}, 2), factors(DType::f32, {1, 1}, Doubles{nan});
+    OptimizerSlot slot;
+    slot.weight = slot.gradient = weights;
+    ApplyRule rule{};
+    rule.lr = 1;
+    rule.weight_decay = decay ? 1 : 0;
+    rule.adaptive_decay = decay;
+    rule.cap = decay ? 0.5f : 3.4e38f;
+    backend().apply(update, {slot}, factors, {}, rule);
+    for (double w : weights.read()) EXPECT_TRUE(std::isnan(w)) << decay;
+  }
+}
+
 TEST_P(OptimizerAxes, KeepsTheLargest) {
   for (Along along : {Along::row, Along::column}) {
     const int64_t n = 2, rows = 7, cols = 5, k = width(along, rows, cols);
@@ -224,6 +269,17 @@ TEST(OptimizerAxesOnce, OrthogonalFactor) {
       const Doubles r = times(q.read(), q.given(), k, true);
       for (size_t i = 0; i < k; ++i)
         for (size_t j = 0; j < i; ++j) EXPECT_NEAR(r[i * k + j], 0, 1e-5) << k;
+    }
+}
+
+TEST(OptimizerAxesOnce, OrthogonalFactorOfWhatIsNotFinite) {
+  for (double bad : {std::nan(""), HUGE_VAL})
+    for (size_t at : {0, 3, 14, 24}) {
+      Doubles a = random_values(25, 5);
+      a[at] = bad;
+      Buffer q(DType::f32, {5, 5}, a);
+      backend().orthonormalize({q});
+      expect_orthogonal(q.read(), 5);
     }
 }
 

@@ -51,9 +51,16 @@ TEST(OptimizerConfig, MistakesAreNamed) {
   expect_refused(R"({"name": "muon", "ns_steps": 0})", "at least 1");
   expect_refused(R"({"name": "namo-d", "clamp": 0})", "expected at least 1e-30");
   expect_refused(R"({"name": "namo-d", "clamp": 1.5})", "at most 1");
-  expect_refused(R"({"name": "adamw", "betas": [0.9, 1]})", "expected at least 0 and below 1");
+  expect_refused(R"({"name": "adamw", "betas": [0.9, 1]})", "found 1, expected at least 0 and at most 0.9999999");
+  expect_refused(R"({"name": "adamw", "betas": [0.9, 0.99999999]})", "expected at least 0 and at most 0.9999999");
   expect_refused(R"({"name": "adamw", "betas": [0.9]})", "expected two");
   expect_refused(R"({"name": "mano", "variant": "paper"})", "has no variant 'paper'");
+  for (const auto& [group, part] : {std::pair{R"("variant": "Paper")", "groups.0.variant: found 'Paper'"},
+                                    {R"("name": "mano", "variant": "paper")",
+                                     "groups.0.variant: found 'paper', expected code; mano has no variant"},
+                                    {R"("name": "recipe", "variant": "paper")", "recipe has no variant 'paper'"},
+                                    {R"("name": "rnmp")", "did you mean 'rmnp'"}})
+    expect_refused(R"({"name": "rmnp", "groups": [{"roles": ["matrix"], )" + std::string(group) + "}]}", part);
   expect_refused(R"({"name": "rmnp", "eps": -1e-8})", "eps: found -1e-08, expected at least 1e-30");
   expect_refused(R"({"name": "muon", "ns_eps": 0})", "ns_eps: found 0, expected at least 1e-30");
   expect_refused(R"({"name": "namo", "adapt_eps": -1})", "expected at least 1e-30");
@@ -94,6 +101,21 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
     expect_refused(R"({"name": "muon", "equilibrate": "row_mean", )" + std::string(ignored) + "}",
                    "equilibrate is none, sign or row_mean");
   expect_refused(R"({"name": "soap", "retract": "frobenius"})", "decay_last: conflicts with retract");
+  expect_refused(R"({"name": "muown", "direction_precision": "bf16"})",
+                 "direction_precision: conflicts with magnitudes");
+  for (const char* scale : {"rms", "nuclear"})
+    for (const char* rate : {"scaled_lr", "lr_scaled_lr"})
+      expect_refused(fmt::format(R"({{"name": "muon", "shape_scale": "{}", "decay_rate": "{}"}})", scale, rate),
+                     "decay_rate: needs lr with shape_scale rms and nuclear");
+  expect_refused(R"({"name": "turbo-muon", "ns_eps_mode": "add"})", "with ns_normalize aol");
+  expect_refused(R"({"name": "soap", "basis": "eigh"})", "basis: has no effect here: only precondition_order before");
+  expect_refused(R"({"name": "muon", "project": "rows", "eps_mode": "add"})", "eps_mode: has no effect here");
+  for (const char* adapt : {"matrix", "column"}) {
+    const std::string muon = R"({"name": "muon", "adapt": ")" + std::string(adapt) + R"(", )";
+    for (const char* form : {"sum", "nadam"})
+      expect_refused(muon + R"("form": ")" + form + R"("})", "form: adapt matrix and column correct the bias");
+    expect_refused(muon + R"("bias_correction": true})", "bias_correction: conflicts with adapt matrix and column");
+  }
   expect_refused(R"({"name": "normuon", "step_cap": 1})", "neither matrix nor column");
   expect_refused(R"({"name": "soap", "precondition_order": "before", "precondition_frequency": 5})",
                  "precondition_frequency: has no effect here: precondition_order before moves the bases in every step");
@@ -127,8 +149,10 @@ TEST(OptimizerConfig, VariantsOfThePapers) {
       {"nora", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.0, "beta": 0.95})"},
       {"namo", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.01, "decay": "adaptive"})"},
       {"namo-d", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.01, "clamp": 0.1})"},
-      {"muoneq-r", R"({"form": "ema", "nesterov": false, "equilibrate": "row", "shape_scale": "moonlight"})"},
-      {"muoneq-rc", R"({"form": "ema", "nesterov": false, "equilibrate": "row_column"})"},
+      {"muoneq-r", R"({"form": "ema", "nesterov": false, "equilibrate": "row", "equilibrate_eps": 2.5e-11,
+                       "shape_scale": "moonlight"})"},
+      {"muoneq-c", R"({"form": "ema", "nesterov": false, "equilibrate": "column", "equilibrate_eps": 2.5e-11})"},
+      {"muoneq-rc", R"({"form": "ema", "nesterov": false, "equilibrate": "row_column", "equilibrate_eps": 2.5e-11})"},
       {"normuon", R"({"nesterov": false, "shape_scale": "rms", "scale": 0.2})"}};
   for (const auto& [name, switches] : expected) {
     const Json resolved = to_json(optimizer_config(R"({"name": ")" + name + R"(", "variant": "paper"})"));
@@ -145,6 +169,10 @@ TEST(OptimizerConfig, EveryRecipeResolvesToWhatItParsesTo) {
       R"({"name": "rmnp", "routing": "two_dimensional", "adamw": {"lr": 0.5, "vector_weight_decay": 0},
           "groups": [{"names": ["*.q_proj.*"], "roles": ["matrix"], "name": "muon", "lr": 1},
                      {"roles": ["head"], "name": "adamw", "lr": 2}], "rounding": "stochastic", "telemetry_every": 5})",
+      R"({"name": "rmnp", "variant": "paper", "groups": [{"names": ["*.q_proj.*"], "variant": "code"},
+          {"names": ["*.k_proj.*"]}, {"names": ["*.v_proj.*"], "name": "nora", "variant": "paper"},
+          {"roles": ["head"], "name": "adamw"}]})",
+      R"({"name": "rmnp", "groups": [{"names": ["*.q_proj.*"], "variant": "paper"}]})",
       R"({"name": "track3-muon", "adamw": {"lr": 0.5, "embedding_lr": 0.5, "vector_lr": 0.5}})",
       R"({"name": "muon", "adamw": {"lr": 0.5, "vector_lr": 0.25}})"};
   for (const RecipeInfo& info : recipes()) {
@@ -154,9 +182,33 @@ TEST(OptimizerConfig, EveryRecipeResolvesToWhatItParsesTo) {
     if (info.paper) texts.push_back(R"({"name": ")" + std::string(info.name) + R"(", "variant": "paper"})");
   }
   for (const std::string& text : texts) {
-    const Json resolved = to_json(optimizer_config(text));
-    EXPECT_EQ(to_json(optimizer_config(resolved.dump())), resolved) << text;
+    const OptimizerConfig first = optimizer_config(text);
+    const Json resolved = to_json(first);
+    const OptimizerConfig again = optimizer_config(resolved.dump());
+    EXPECT_EQ(to_json(again), resolved) << text;
+    for (size_t i = 0; i < first.groups.size(); ++i)
+      EXPECT_EQ(again.groups[i].recipe->variant, first.groups[i].recipe->variant) << text << " " << i;
   }
+}
+
+// A switch that a recipe set and a config turned off keeps no value that a stage could still act on.
+TEST(OptimizerConfig, SwitchesWithoutEffectHaveTheirDefaults) {
+  const auto main = [](const std::string& text) { return optimizer_config(text).main(); };
+  for (const char* kl : {"kl_soap", "kl_shampoo"}) {
+    const Recipe r = main(R"({"name": "track3-soap-h", "precondition": ")" + std::string(kl) + R"("})");
+    EXPECT_EQ(r.precondition_order, PreconditionOrder::after);
+    EXPECT_TRUE(r.skips_first());
+    EXPECT_EQ(r.precondition_frequency, 1);
+  }
+  EXPECT_FALSE(main(R"({"name": "soap-muon", "precondition": "kl_soap"})").normalize_update);
+  const Recipe soap = main(R"({"name": "soap", "precondition": "none", "direction": "newton_schulz",
+                               "retract": "frobenius"})");
+  EXPECT_FALSE(soap.decay_last);
+  const Recipe namo = main(R"({"name": "namo", "adapt": "none", "decay": "plain", "shape_scale": "none",
+                               "retract": "frobenius"})");
+  EXPECT_EQ(namo.step_cap, 0);
+  EXPECT_EQ(main(R"({"name": "muon", "ns_steps": 7, "direction": "newton_schulz"})").ns_steps, 7);
+  EXPECT_EQ(main(R"({"name": "track3-muon", "direction": "polar"})").ns_steps, Recipe().ns_steps);
 }
 
 // The names that `rowan optimizers recipe` lists for a switch.

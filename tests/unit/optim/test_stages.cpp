@@ -188,6 +188,81 @@ TEST(Decay, AfterTheStepFollowsItsMask) {
   EXPECT_LT(kept, 180);
 }
 
+// The signs of what a preconditioner makes suffice for cautious decay. The first gradient of `soap` makes no step.
+TEST(Decay, IsCautiousAfterAPreconditioner) {
+  for (const char* name : {"soap", "shampoo"}) {
+    const std::string config =
+        fmt::format(R"({{"name": "{}", "lr": 0.05, "decay": "cautious", "weight_decay": )", name);
+    Trained decayed = one_matrix(config + "4}", 12, 20), plain = one_matrix(config + "0}", 12, 20);
+    for (Trained* x : {&decayed, &plain}) {
+      x->start();
+      x->step(0, normal_floats(240, 1), 0);
+    }
+    const Floats before = plain.values();
+    for (Trained* x : {&decayed, &plain}) x->step(1, normal_floats(240, 2));
+    const Floats stepped = plain.values(), got = decayed.values();
+    const bool last = name == std::string("soap");
+    int kept = 0;
+    for (size_t j = 0; j < got.size(); ++j) {
+      const bool decays = (before[j] - stepped[j]) * before[j] >= 0;
+      const float decay = decays ? 0.05f * 4 * (last ? stepped[j] : before[j]) : 0;
+      EXPECT_NEAR(got[j], stepped[j] - decay, 1e-6) << name << " " << j;
+      kept += !decays;
+    }
+    EXPECT_GT(kept, 60);
+    EXPECT_LT(kept, 180);
+  }
+}
+
+// A matrix [1, 1] has the bases +-1 and, at its first step, the eigenvalues init_factor. Without a right factor, only
+// that of the left side remains.
+TEST(KlShampoo, AddsEpsToTheRootOfTheEigenvalues) {
+  for (const auto& [rest, cols, root] : {std::tuple{"", 1, 0.1}, {R"(, "max_precond_dim": 4)", 9, std::sqrt(0.1)}})
+    for (double eps : {1e-8, 0.05}) {
+      Trained x = one_matrix(
+          recipe("kl-shampoo", fmt::format(R"("precondition_eps": {}, "momentum": 0.9{})", eps, rest)), 1, cols);
+      x.start();
+      const Floats before = x.values(), g = normal_floats(cols, 2);
+      x.step(0, normal_floats(cols, 1));
+      EXPECT_EQ(x.values(), before);
+      x.step(1, g);
+      const Floats after = x.values();
+      for (size_t j = 0; j < g.size(); ++j) EXPECT_NEAR(after[j] - before[j], -0.01 * 0.1 * g[j] / (root + eps), 1e-6);
+    }
+}
+
+// At the first step, NAMO's factor times the direction is the gradient's direction, times the norm of the update over
+// that of the gradient, over the share of the gradient in the update.
+TEST(Adapt, CorrectsTheBiasOfItsMomentum) {
+  for (const auto& [form, factor] :
+       {std::pair{R"("form": "none")", 1.0},
+        {R"("form": "ema", "momentum": 0.9, "nesterov": false)", 1.0},
+        {R"("form": "ema", "momentum": 0.9, "beta": 0.5, "nesterov": false)", 1.0},
+        {R"("form": "ema", "momentum": 0.9, "beta": 0.5, "nesterov": true)", (0.1 + 0.9 * 0.5) / 0.5},
+        {R"("form": "heavy_ball", "momentum": 0.9, "nesterov": false)", 1 / 0.1}}) {
+    Trained x = one_matrix(
+        recipe("recipe", R"("direction": "sign", "adapt": "matrix", "beta2": 0.99, )" + std::string(form)), 6, 10);
+    x.start();
+    const Floats before = x.values(), g = normal_floats(60, 2);
+    x.step(0, g);
+    const Floats after = x.values();
+    for (size_t j = 0; j < g.size(); ++j)
+      EXPECT_NEAR(after[j] - before[j], -0.01 * factor * (g[j] > 0 ? 1 : -1), 1e-6) << form;
+  }
+}
+
+// A vector has no shape, so its step has the length that it has without shape_scale, times the radius.
+TEST(ShapeScale, LeavesVectorsAlone) {
+  for (const char* scale : {"keller", "moonlight", "ratio", "mean_dimension", "inputs"}) {
+    Trained x(recipe("lion", R"("radius": 2, "shape_scale": ")" + std::string(scale) + "\""));
+    x.add("norm", Role::norm, {16});
+    x.start();
+    const Floats before = x.values();
+    x.step(0, Floats(16, 1.0f));
+    for (size_t j = 0; j < 16; ++j) EXPECT_NEAR(x.values()[j], before[j] - 0.02, 1e-6) << scale;
+  }
+}
+
 // Products of Newton-Schulz are in the dtype of the weights. Other directions, and all directions after a
 // preconditioner, are in fp32.
 TEST(EveryStage, HasADtypeOfItsUpdates) {

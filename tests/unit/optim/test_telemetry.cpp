@@ -141,6 +141,36 @@ TEST(Telemetry, FollowsTheMomentumsSchedule) {
   for (const auto& [name, value] : expected) EXPECT_NEAR(got.at(name), value, 1e-6 * std::fabs(value)) << name;
 }
 
+// alpha is that of the factors that the step used, or is left out if other stages change the update before them.
+TEST(Telemetry, AlphaBelongsToTheStep) {
+  constexpr int64_t rows = 6, cols = 4;
+  auto measured = [&](const std::string& switches) {
+    Trained x = one_matrix(
+        recipe("namo", R"("direction": "sign", "shape_scale": "none", "telemetry_every": 1, )" + switches), rows, cols);
+    x.start();
+    std::map<std::string, double> values;
+    Floats before;
+    for (int t = 0; t < 2; ++t) {
+      before = x.values();
+      x.step(t, normal_floats(rows * cols, 31 + static_cast<uint64_t>(t)));
+    }
+    for (const Metric& metric : x.optimizer->telemetry()) values[metric.name] = metric.value;
+    values["step"] = std::fabs(double{x.values()[0]} - before[0]) / 0.01;  // without decay, lr times alpha
+    return values;
+  };
+  for (const char* form : {R"("form": "none")", R"("form": "heavy_ball", "momentum": 0.5)",
+                           R"("form": "ema", "momentum": 0.9, "beta": 0.5)"}) {
+    const auto values = measured(form);
+    EXPECT_NEAR(values.at("a.weight/alpha"), values.at("step"), 1e-4 * values.at("step")) << form;
+  }
+  for (const char* stage : {R"("project": "rows")", R"("slow_beta": 0.99, "slow_alpha": 2)", R"("mars_gamma": 0.025)",
+                            R"("select_fraction": 0.5)", R"("momentum_last": true)"}) {
+    const auto values = measured(stage);
+    EXPECT_FALSE(values.contains("a.weight/alpha")) << stage;
+    EXPECT_TRUE(values.contains("a.weight/stable_rank")) << stage;
+  }
+}
+
 // The two equilibrations `row` and `row_mean` differ where eps is large compared with a row. `row` adds eps to the sum
 // of squares. `row_mean` raises a smaller sum of squares to eps^2.
 TEST(Telemetry, MeasuresWhatTheStageMakes) {
