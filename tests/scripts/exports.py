@@ -111,7 +111,7 @@ def check(rowan, spec, name):
         there = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=20)
     there = said(tokenizer, there[0].tolist())
     here = rowan("generate", rowan.folder / f"{name}_run", "--prompt", PROMPT, "--tokens", 20, "--temperature", 0,
-                 "--device", "cpu")
+                 "--context", 64, "--device", "cpu")
     if comparable(here) != comparable(there):
         wrong.append(f"generates {there!r}, not {here!r}")
     if "Rowan" not in (folder / "README.md").read_text():
