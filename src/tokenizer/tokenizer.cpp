@@ -42,13 +42,15 @@ class ByteTokenizer : public Tokenizer {
   }
 };
 
-// The kind of tokenizer that a file or folder probably holds, by names and the first byte; "" if neither tells.
+// The kind of tokenizer that a file or folder probably holds, by names and the first byte; "" if neither tells. A pipe
+// is not opened, because that could wait for ever.
 std::string probable_kind(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     if (fs::exists(path / "tokenizer.json", ignored)) return "huggingface";
     return fs::exists(path / "vocab.json", ignored) || fs::exists(path / "encoder.json", ignored) ? "gpt2" : "";
   }
+  if (!fs::is_regular_file(path, ignored)) return "";
   std::ifstream file(path);
   const int first = file.get();
   const fs::path name = path.filename();

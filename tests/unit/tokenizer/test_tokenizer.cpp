@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 #ifdef ROWAN_SENTENCEPIECE
 #include <sentencepiece_processor.h>
@@ -96,6 +97,15 @@ TEST(Tokenizer, MistakesNameTheSpec) {
   EXPECT_NE(message_of("gpt2:/no/such").find("/no/such"), std::string::npos);
   EXPECT_NE(message_of("sentencepiece:/no/such").find("/no/such"), std::string::npos);
   EXPECT_NE(message_of("gpt2").find("gpt2:FILE"), std::string::npos);
+}
+
+// A pipe without a writer would be waited for.
+TEST(Tokenizer, APipeIsRefusedAtOnce) {
+  TemporaryFolder folder;
+  const std::string pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const char* kind : {"gpt2:", "sentencepiece:", "huggingface:"})
+    EXPECT_NE(message_of(kind + pipe).find("pipe"), std::string::npos) << kind;
 }
 
 TEST(Tokenizer, AFileOfAnotherKindGetsAHint) {
