@@ -93,33 +93,36 @@ Charsmap::Charsmap(std::string_view bytes) {
   Checker(units_, replacements_).run();
 }
 
-Charsmap::Step Charsmap::step(std::string_view text) const {
-  Step best{text.substr(0, character_bytes(text)), character_bytes(text)};
-  if (units_.empty()) return best;
+template <typename Found>
+void Charsmap::each_key(std::string_view text, Found found) const {
+  if (units_.empty()) return;
   uint32_t at = offset(units_[0]);
   for (size_t i = 0; i < text.size(); ++i) {
     at ^= static_cast<unsigned char>(text[i]);
     const uint32_t unit = units_[at];
-    if (label(unit) != static_cast<unsigned char>(text[i])) break;
+    if (label(unit) != static_cast<unsigned char>(text[i])) return;
     at ^= offset(unit);
-    // A damaged table may have keys that end inside a character.
-    const bool whole = i + 1 == text.size() || (text[i + 1] & 0xc0) != 0x80;
-    if (ends_key(unit) && whole) best = {replacements_.data() + value(units_[at]), i + 1};
+    if (ends_key(unit) && !found(std::string_view(replacements_.data() + value(units_[at])), i + 1)) return;
   }
+}
+
+Charsmap::Step Charsmap::step(std::string_view text) const {
+  Step best{text.substr(0, character_bytes(text)), character_bytes(text)};
+  each_key(text, [&](std::string_view replacement, size_t length) {
+    // A damaged table may have keys that end inside a character.
+    if (length == text.size() || (text[length] & 0xc0) != 0x80) best = {replacement, length};
+    return true;
+  });
   return best;
 }
 
 std::optional<std::string_view> Charsmap::shortest(std::string_view text) const {
-  if (units_.empty()) return {};
-  uint32_t at = offset(units_[0]);
-  for (const char c : text) {
-    at ^= static_cast<unsigned char>(c);
-    const uint32_t unit = units_[at];
-    if (c == '\0' || label(unit) != static_cast<unsigned char>(c)) break;
-    at ^= offset(unit);
-    if (ends_key(unit)) return replacements_.data() + value(units_[at]);
-  }
-  return {};
+  std::optional<std::string_view> shortest;
+  each_key(text.substr(0, text.find('\0')), [&](std::string_view replacement, size_t) {
+    shortest = replacement;
+    return false;
+  });
+  return shortest;
 }
 
 void Charsmap::apply(std::string_view text, std::string& result) const {

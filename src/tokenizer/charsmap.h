@@ -33,6 +33,11 @@ class Charsmap {
   std::optional<std::string_view> shortest(std::string_view text) const;
 
  private:
+  // Calls found(replacement, length of the key) for the keys with which the text begins, shortest first, until it
+  // returns false.
+  template <typename Found>
+  void each_key(std::string_view text, Found found) const;
+
   std::vector<uint32_t> units_;
   std::string replacements_;
 };

@@ -1,4 +1,4 @@
-// Supplies a fixture that writes token files to a folder of its own, and checks of expected errors.
+// Supplies a fixture that writes token files to a folder of its own.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
+#include "error_of.h"
 #include "token_bytes.h"
 
 namespace rowan {
@@ -43,22 +43,4 @@ class WithFolder : public ::testing::Test {
   std::filesystem::path folder_;
 };
 
-// The message of the Error that `action` throws, or "" if it throws none.
-template <typename Action>
-std::string error_of(Action&& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << "one line";
-    return error.what();
-  }
-  return "";
-}
-
 }  // namespace rowan
-
-#define EXPECT_ERROR(action, text)                                                          \
-  do {                                                                                      \
-    const std::string message = ::rowan::error_of([&] { action; });                         \
-    EXPECT_NE(message.find(text), std::string::npos) << "message was: '" << message << "'"; \
-  } while (false)

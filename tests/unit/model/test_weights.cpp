@@ -4,9 +4,9 @@
 
 #include <cstring>
 
-#include "base/error.h"
 #include "comm/communicator.h"
 #include "comm/transports.h"
+#include "error_of.h"
 #include "model/weights.h"
 #include "run/export.h"
 #include "small_run.h"
@@ -38,16 +38,6 @@ void write(const fs::path& file, const Tensors& tensors) {
 Json with(Json model, const Json& more) {
   model.update(more);
   return model;
-}
-
-template <typename Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 class Weights : public ::testing::Test {

@@ -1,9 +1,9 @@
 // The expected pieces and texts are from the package tokenizers 0.21.1.
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "base/json.h"
 #include "charsmap_tables.h"
+#include "error_of.h"
 #include "shared_files.h"
 #include "text_files.h"
 #include "tokenizer/base64.h"
@@ -29,16 +29,6 @@ std::string normal(const Json& step, const std::string& text) { return rules("no
 
 Json split_step(const std::string& expression, const char* behavior = "Isolated") {
   return {{"type", "Split"}, {"pattern", {{"Regex", expression}}}, {"behavior", behavior}, {"invert", false}};
-}
-
-template <typename Action>
-std::string refusal(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 TEST(TextRules, WordsAndSpacesAreThoseOfUnicode) {
@@ -111,11 +101,12 @@ TEST(Oniguruma, WhatIsNotTranslatedIsNamed) {
                                                        {"x(a", "byte 2: found a group without an end"},
                                                        {"a)", "byte 2: found the end of no group"}};
   for (const auto& [expression, message] : cases) {
-    const std::string found = refusal([text = expression] { from_oniguruma(text); });
+    const std::string found = rowan::error_of([text = expression] { from_oniguruma(text); });
     EXPECT_NE(found.find(message), std::string::npos) << expression << ": " << found;
   }
-  EXPECT_EQ(refusal([] { from_oniguruma("\\K"); }), "pattern '\\K': byte 1: found '\\K', which Rowan does not read");
-  EXPECT_NE(refusal([] { from_oniguruma(std::string(1 << 20, '[')); }), "");
+  EXPECT_EQ(rowan::error_of([] { from_oniguruma("\\K"); }),
+            "pattern '\\K': byte 1: found '\\K', which Rowan does not read");
+  EXPECT_NE(rowan::error_of([] { from_oniguruma(std::string(1 << 20, '[')); }), "");
 }
 
 TEST(TextRules, EmptyMatchesDivideToo) {
@@ -135,7 +126,7 @@ TEST(TextRules, NothingFollowsByteLevel) {
   const Json bytes = {{"type", "ByteLevel"}}, digits = {{"type", "Digits"}};
   const Json steps = {{"type", "Sequence"}, {"pretokenizers", Json::array({bytes, digits})}};
   EXPECT_EQ(
-      refusal([&] { rules("pre_tokenizer", steps); }),
+      rowan::error_of([&] { rules("pre_tokenizer", steps); }),
       "tokenizer.json:1: pre_tokenizer.pretokenizers.1.type: found Digits after ByteLevel, expected ByteLevel to be "
       "the last step");
 }
