@@ -327,8 +327,7 @@ TEST_F(Files, AFolderThatCannotBeReadEndsAGlob) {
   fs::create_symlink("nowhere", dir_ / "dangling");
   write_file_atomically(dir_ / "file", "");
   EXPECT_EQ(expand_glob((dir_ / "*/a*.bin").string()).size(), 3u) << "links to nothing and files hold nothing";
-  const fs::perms readable = fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec;
-  for (const char* name : {"", "open"}) fs::permissions(dir_ / name, readable);
+  for (const char* name : {"", "open"}) fs::permissions(dir_ / name, fs::perms{0755});
   for (const char* name : {"locked", "sealed"}) fs::permissions(dir_ / name, fs::perms::none);
   const pid_t child = ::fork();
   if (child == 0) {
