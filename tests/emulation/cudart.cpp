@@ -23,7 +23,9 @@
 namespace emulation {
 namespace {
 
-constexpr size_t page = 4096, gap = 256, reserved_bytes = size_t(16) << 30, counted_bytes = size_t(64) << 30;
+// The size of a huge page. mprotect() changes one entry per page, and every kernel and copy needs two calls of it.
+constexpr size_t page = size_t(2) << 20;
+constexpr size_t gap = 256, reserved_bytes = size_t(16) << 30, counted_bytes = size_t(64) << 30;
 constexpr size_t filled_bytes = size_t(4) << 20;  // at most this much of an allocation is filled, to save time
 
 struct DeviceMemory {
@@ -40,9 +42,10 @@ struct DeviceMemory {
   // Sizes are not rounded up, so that AddressSanitizer detects an access to the first byte beyond an allocation.
   void* allocate(size_t bytes) {
     if (!base) {
-      void* range = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      void* range = mmap(nullptr, reserved + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (range == MAP_FAILED) return nullptr;
-      base = static_cast<char*>(range);
+      base = static_cast<char*>(range) + (page - reinterpret_cast<uintptr_t>(range) % page) % page;
+      madvise(base, reserved, MADV_HUGEPAGE);
     }
     size_t offset = (used + gap - 1) / gap * gap;
     if (bytes > limit || offset + bytes + gap > limit) return nullptr;
