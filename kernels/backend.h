@@ -95,6 +95,7 @@ class Backend {
   // category.
   virtual void* allocate(size_t bytes, Category category) = 0;
   virtual void release(void* memory) = 0;
+  // `host` holds numel() values of the tensor's dtype, in upload() and download().
   void upload(Tensor to, const void* host);
   // Waits for all earlier work.
   void download(void* host, Tensor from);
@@ -111,7 +112,7 @@ class Backend {
   void repeat(const void* owner, uint64_t key, const std::function<void()>& work);
 
   // --- elementwise and reductions -------------------------------------------------------------------------------
-  // x *= factor.
+  // x *= factor; x is fp32 or bf16.
   void scale(Tensor x, float factor);
   // y += x. y and x may have different dtypes, fp32 or bf16.
   void add(Tensor y, Tensor x);
@@ -200,6 +201,7 @@ class Backend {
   // backward may store one.
   void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape,
                          const AttentionRule& rule = {});
+  // dqkv has the shape of qkv, dout that of out.
   void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                           const AttentionShape& shape, const AttentionRule& rule = {});
   // Announces that attention of this shape, with any scale, will run repeatedly. The CUDA backend plans cuDNN's kernels
@@ -210,7 +212,9 @@ class Backend {
   // --- activation functions -------------------------------------------------------------------------------------
   // out[N, F] = activation(gate) * up, where a row of gate_up [N, 2F] is [gate | up]. With silu, this is SwiGLU.
   void gated_forward(Activation kind, Tensor out, Tensor gate_up);
+  // d_gate_up and gate_up [N, 2F], dout [N, F].
   void gated_backward(Activation kind, Tensor d_gate_up, Tensor dout, Tensor gate_up);
+  // out = activation(in), element by element; in the backward, din = dout * activation'(in). All have one shape.
   void activation_forward(Activation kind, Tensor out, Tensor in);
   void activation_backward(Activation kind, Tensor din, Tensor dout, Tensor in);
 
@@ -238,6 +242,7 @@ class Backend {
   // Changes each row or column of the update by the formula of ProjectRule. In the formula, w is a row or column of the
   // slot's master, or of its weight if there is no master.
   void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule);
+  // Changes update [n, out, in] by the formula of NormalizeRule.
   void normalize(Tensor update, const NormalizeRule& rule);
   // update = sign(update): -1, 0 or 1; NaN for NaN.
   void sign(Tensor update);

@@ -73,7 +73,9 @@ ModelConfig model_of(const std::string& file) {
 
 void add_options(CommandLine& command, DeviceOptions& o) {
   command.add("--device", o.device).one_of<Device>().show_default();
-  command.add("--threads", o.threads, "CPU threads; 0: one per core").range(0, most_threads).show_default();
+  command.add("--threads", o.threads, "CPU threads; 0: OMP_NUM_THREADS, or one per logical CPU")
+      .range(0, most_threads)
+      .show_default();
   add_json_option(command, o.json);
 }
 

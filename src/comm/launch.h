@@ -22,9 +22,10 @@ Launch detect_launch();
 // over the cores of a rank is rounded down. All ranks must call this function.
 int threads_of_rank(Communicator& communicator);
 
+// The host name, by which machines are told apart.
 std::string machine_name();
 
-// The number of ranks on this machine. Machines are told apart by name. All ranks must call this function.
+// The number of ranks on this machine. All ranks must call this function.
 int ranks_on_machine(Communicator& communicator);
 
 }  // namespace rowan

@@ -31,6 +31,8 @@ std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backe
   if (host.size() == 1 && choice != "nccl") return nullptr;
   check_same(host, "", {{"device", backend.name()}, {"communicator", choice}});
   const bool no_mpi = std::getenv("ROWAN_RENDEZVOUS");
+  if (no_mpi && choice == "mpi")
+    fail_on_all("ROWAN_COMMUNICATOR: found 'mpi', expected auto or nccl, because ROWAN_RENDEZVOUS works without MPI");
   bool nccl = choice == "nccl" || no_mpi;
   if (choice == "auto" && !no_mpi && stream_of(backend)) {
     std::vector<std::string> devices = host.gather(device_name_for_nccl());

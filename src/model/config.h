@@ -82,6 +82,7 @@ std::map<std::string, std::vector<KeyRow>> model_keys();
 // The required keys that `object` lacks (base/section.h).
 std::vector<std::string> missing_model_keys(JsonObject object);
 
+// Reads a model's config.json, a published one or Rowan's. Throws Error that names the file and the key.
 ModelConfig load_model(const std::string& path);
 
 // FLOPs of the matrix products in training, per token and without recomputation: 6 for each weight that is multiplied,

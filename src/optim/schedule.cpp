@@ -99,7 +99,7 @@ void visit(Schedule& schedule, Section& keys) {
   if (keys.reading()) schedule.steps = std::max<int64_t>(0, schedule.steps - schedule.from_step);
   int64_t warmup = std::max(schedule.warmup_steps, schedule.asked_warmup_steps);
   keys.integer<0, most>({.name = "warmup_steps",
-                         .help = "steps over which the rate rises; if the run has fewer steps, a tenth of the run"},
+                         .help = "steps over which the rate rises; if the schedule has fewer steps, a tenth of them"},
                         warmup);
   if (keys.reading()) set_warmup(schedule, warmup);
   const bool wsd = schedule.shape == Shape::wsd;

@@ -27,7 +27,8 @@ void switches(Recipe& r, Switches& s) {
     s.coefficients(r);
     s.choice("ns_repeat", r.ns_repeat);
     s.flag("ns_gram", r.ns_gram);
-    s.choice("ns_precision", r.ns_precision);
+    s.when(r.precondition == Precondition::none && !r.shampoo, "with precondition or shampoo the products are in fp32",
+           [&] { s.choice("ns_precision", r.ns_precision); });
     s.choice("ns_normalize", r.ns_normalize);
     s.when(r.ns_normalize != Start::aol, "ns_normalize aol needs no safety factor",
            [&] { s.set("ns_safety", r.ns_safety, 0.1, 10); });

@@ -44,6 +44,7 @@ DType kept_dtype(const Recipe& recipe);
 inline float mars_weight(double gamma, double momentum) {
   return static_cast<float>(gamma * momentum / (1 - momentum));
 }
+// The arguments of Backend::momentum(), adamw() and normalized_step() for the step `now`.
 MomentumRule momentum_rule(const Recipe& recipe, const Moment& now);
 // The part of a constant gradient that is in the update of forms ema, heavy_ball (in units of its limit) and none at
 // step t (from 1), without bias_correction: 1 - c^t with the buffer's coefficient c, or 1 without a buffer.

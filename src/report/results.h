@@ -49,6 +49,7 @@ struct ResultSet {
   std::vector<ResultRun> runs;
 };
 
+// The peak rates of the run's recipe and of AdamW, from its config.
 Rates rates_of(const ResultRun& run);
 
 // Notes for a reader of the results: which runs were continued under another config or ended by run.patience, whether
@@ -61,6 +62,7 @@ ResultRun read_run(const std::filesystem::path& folder);
 
 // Reads what `rowan sweep` has written to its folder so far.
 ResultSet read_sweep(const std::filesystem::path& dir);
+// Whether the folder is that of a sweep.
 bool is_sweep(const std::filesystem::path& dir);
 
 // Reads runs. The labels of a run are its config values at the paths `by`. Throws Error for a path that no config has,

@@ -53,6 +53,7 @@ struct BatchConfig {
 constexpr int64_t most_tokens_at_once = int64_t{1} << 31;
 // The largest accepted number of tokens in a run. Numbers of tokens then fit in 64 bits.
 constexpr int64_t most_tokens = int64_t{1} << 62;
+// The largest number of steps with which the tokens of a run do not exceed most_tokens.
 int64_t most_steps(const BatchConfig& batch);
 
 struct RunConfig {
@@ -65,7 +66,7 @@ struct RunConfig {
   int64_t checkpoint_every = 0;     // steps between checkpoints; 0: off
   int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: off
   int64_t keep = 3;                 // number of newest checkpoints to keep; 0: all
-  int64_t keep_every = 0;           // keep also checkpoints whose step is a multiple of this; 0: none
+  int64_t keep_every = 0;           // also keep the first checkpoint at or after each multiple of this; 0: none
   bool keep_best = false;           // keep also the checkpoint of the step with the lowest validation loss
   int64_t patience = 0;             // end the run after this many evaluations without improvement; 0: never
   int64_t max_seconds = 0;          // seconds after which a process saves and exits; 0: never

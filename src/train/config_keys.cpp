@@ -33,19 +33,18 @@ void visit(BatchConfig& batch, Section& keys) {
   keys.integer<1, largest_count>({.name = "sequence_length", .help = "tokens", .required = true},
                                  batch.sequence_length);
   keys.integer<1, largest_count>({.name = "sequences",
-                                  .help = "sequences per step, over all ranks",
+                                  .help = "sequences per step, over all ranks; a multiple of their number",
                                   .required = batch.sequences == 0,
                                   .instead = "tokens"},
                                  batch.sequences);
   keys.other(
       {.name = "tokens", .help = "instead of `sequences`: tokens per step; must be a multiple of `sequence_length`"},
       {});
-  keys.integer<0, largest_count>(
-      {.name = "micro_batch",
-       .help =
-           "sequences that a rank processes at once; gradients accumulate over a step; 0: all of the rank's sequences",
-       .continues = true},
-      batch.micro_batch);
+  keys.integer<0, largest_count>({.name = "micro_batch",
+                                  .help = "sequences that a rank processes at once, a divisor of the rank's sequences; "
+                                          "gradients accumulate over a step; 0: all of the rank's sequences",
+                                  .continues = true},
+                                 batch.micro_batch);
 }
 
 void visit(RunConfig& run, Section& keys) {
@@ -190,7 +189,10 @@ void visit(TrainConfig& config, Section& keys) {
                        "passes; `timed` keeps the choices in the run's folder, so a continued run has the same bits; "
                        "several ranks use them from the second step on"},
               config.products);
-  keys.integer<0, most_threads>({.name = "threads", .help = "CPU threads; 0: one per core", .continues = true},
+  keys.integer<0, most_threads>({.name = "threads",
+                                 .help = "CPU threads; 0: OMP_NUM_THREADS, or one per logical CPU that the process may "
+                                         "use; ranks of one machine share them",
+                                 .continues = true},
                                 config.threads);
   keys.choice({.name = "shard", .help = "what is sharded among the ranks instead of copied to each", .continues = true},
               config.shard);

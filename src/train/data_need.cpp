@@ -25,13 +25,14 @@ double epochs_of(const TrainConfig& config, const BatchSource& batches) {
 
 // The end of a message: a get.sh command that downloads enough training files. Enough is `times` times the number of
 // files from which the shards in `folder` were made, rounded up. Returns "" if `folder` has no get.sh, or no
-// manifest.json that lists the files.
+// manifest.json that lists the files, which get.sh may have read through a pipe.
 std::string more_of(const fs::path& folder, double times) {
   const fs::path manifest = folder / "manifest.json", recipe = folder / "get.sh";
   if (!fs::exists(manifest) || !fs::exists(recipe)) return "";
   const Json json = try_parse_json(read_file(manifest));
   const Json *sources = value_at(json, "sources"), *held_out = value_at(json, "settings.validation_inputs");
-  if (!sources) return "";
+  const Json* path = value_at(json, "sources.0.path");
+  if (!sources || (path && *path == "-")) return "";
   const double files =
       static_cast<double>(sources->size()) - (held_out && held_out->is_number() ? held_out->get<double>() : 0);
   return fmt::format("; {} --shards {:.0f} downloads enough", recipe.string(), std::ceil(files * times));

@@ -13,7 +13,7 @@ struct DeviceProfile {
   double copy = 0;                                       // memory bandwidth: bytes that a copy reads and writes
   double link = 0;                                       // bandwidth to other GPUs in one direction; 0: unknown
   double bf16 = 0, tf32 = 0, fp32 = 0;                   // matrix products, by dtype of the operands
-  double attention_forward = 0, attention_backward = 0;  // Rowan's tensor-core attention, counting recomputed FLOPs
+  double attention_forward = 0, attention_backward = 0;  // Rowan's tensor-core attention, counting all FLOPs executed
   double memory = 0;                                     // memory size in bytes; 0: unknown
   bool fused_epilogues = false;                          // whether products compute GELU and bias gradients, too
 
