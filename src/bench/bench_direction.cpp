@@ -29,8 +29,9 @@ struct DirectionOptions : DeviceOptions {
 Shape parse_shape(const std::string& text) {
   const size_t x = text.find('x');
   auto number = [&](const std::string& part) {
-    if (part.empty() || part.size() > 6 || part.find_first_not_of("0123456789") != std::string::npos || part[0] == '0')
+    if (part.empty() || part.find_first_not_of("0123456789") != std::string::npos || part[0] == '0')
       fail("--matrix: found '{}', expected OUTxIN, as in 5461x2048", text);
+    if (part.size() > 6) fail("--matrix: found '{}', expected at most 999999 rows and columns", text);
     return std::stoll(part);
   };
   if (x == std::string::npos) fail("--matrix: found '{}', expected OUTxIN, as in 5461x2048", text);

@@ -44,6 +44,15 @@ std::string read_number(const std::string& text, T& value) {
   }
 }
 
+// Adds an option or argument of one or several texts.
+template <typename T>
+Argument add_text(CLI::App& app, const std::string& name, T& value, const std::string& help) {
+  CLI::Option* option = app.add_option(name, value, help);
+  auto problem = [](std::string& text) { return text.empty() ? "found an empty text" : std::string(); };
+  option->check(CLI::Validator(problem, "", "not empty"));
+  return Argument(*option);
+}
+
 template <typename T>
 Argument add_number(CLI::App& app, const std::string& name, T& value, const std::string& help) {
   CLI::Option* option = app.add_option(name, value, help);
@@ -104,6 +113,11 @@ Argument& Argument::one_at_a_time() {
   return *this;
 }
 
+Argument& Argument::may_be_empty() {
+  option_->get_validator("not empty")->active(false);
+  return *this;
+}
+
 Argument& Argument::type_name(const std::string& name) {
   option_->type_name(name);
   return *this;
@@ -113,7 +127,7 @@ CommandLine::CommandLine(const std::string& program, const std::string& descript
     : app_(std::make_shared<CLI::App>(description, program)), hints_(std::make_shared<Hints>()) {}
 
 Argument CommandLine::add(const std::string& name, std::string& value, const std::string& help) {
-  return Argument(*app_->add_option(name, value, help));
+  return add_text(*app_, name, value, help);
 }
 
 Argument CommandLine::add(const std::string& name, int32_t& value, const std::string& help) {
@@ -133,7 +147,7 @@ Argument CommandLine::add(const std::string& name, double& value, const std::str
 }
 
 Argument CommandLine::add(const std::string& name, std::vector<std::string>& values, const std::string& help) {
-  return Argument(*app_->add_option(name, values, help));
+  return add_text(*app_, name, values, help);
 }
 
 Argument CommandLine::add_flag(const std::string& name, bool& value, const std::string& help) {

@@ -42,6 +42,8 @@ class Argument {
   Argument& takes(int values);
   // Takes one value per occurrence of the option. Without this call, a list option also takes the words that follow.
   Argument& one_at_a_time();
+  // Allows an empty text, which is refused otherwise: usually a variable of the shell was not set.
+  Argument& may_be_empty();
   // Sets the name of the value in --help.
   Argument& type_name(const std::string& name);
 

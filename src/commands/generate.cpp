@@ -72,7 +72,7 @@ void add_generate(CommandLine& command) {
   command.add("--weights", options->weights, "which weights: raw, or an average that the run keeps (ema or tail)")
       .show_default()
       .one_of({"raw", "ema", "tail"});
-  command.add("--prompt", options->prompt, "text to continue; by default starts a new document");
+  command.add("--prompt", options->prompt, "text to continue; by default starts a new document").may_be_empty();
   command.add("--tokens", options->tokens, "at most this many tokens")
       .show_default()
       .range(int64_t{1}, int64_t{1} << 30);

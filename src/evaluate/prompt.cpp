@@ -18,7 +18,12 @@ std::string why_text_is_needed(const DataConfig& data) {
 }
 
 Prompt make_prompt(const DataConfig& data, const Tokenizer& tokenizer, const std::string& key, std::string_view text) {
-  Prompt prompt{tokenizer.encode(text)};
+  Prompt prompt;
+  try {
+    prompt.tokens = tokenizer.encode(text);
+  } catch (const Error& error) {  // the text is not UTF-8
+    fail("{}: {}", key, error.what());
+  }
   if (!prompt.tokens.empty()) return prompt;
   if (const std::string why = why_text_is_needed(data); !why.empty())
     fail("{}: found {}, expected text to continue, because {}", key, text.empty() ? "no text" : "text without tokens",

@@ -128,7 +128,10 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
 void Trainer::load_weights(const TensorFiles& files) {
   const ModelWeights weights(config_.model, files);
   for (const Share& share : sharding_.shares()) {
-    upload_floats(backend_, share.value(), weights.read(*share.parameter).data() + share.begin);
+    const std::vector<float> values = weights.read(*share.parameter);
+    if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }))
+      fail("{}: tensor '{}': found a value that is not finite in fp32", files.path().string(), share.parameter->name);
+    upload_floats(backend_, share.value(), values.data() + share.begin);
     if (!share.master.empty()) backend_.copy(share.weight, share.master);
   }
   check_mapped_files();

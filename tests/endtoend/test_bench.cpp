@@ -11,6 +11,8 @@ TEST_F(Bench, RecipesAreCheckedBeforeAnythingIsMeasured) {
   const std::string model = " --device cpu --threads 1 --model " + quoted(source_path("configs/models/gpt2_tiny.json"));
   expect_mistake("bench optimizer --recipe adamw muno" + model, "did you mean 'muon'");
   expect_mistake("bench direction --matrix 8x8 --device cpu --recipe muon muno", "did you mean 'muon'");
+  expect_mistake("bench direction --matrix 1000000x8", "--matrix: found '1000000x8', expected at most 999999 rows");
+  expect_mistake("bench direction --matrix 8x8 --json ''", "--json: found an empty text");
   expect_mistake("bench direction --matrix 8x8 --device cpu --recipe muon adamw",
                  "--recipe: found adamw, expected a recipe with a direction other than none");
 }

@@ -325,6 +325,16 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
 }
 
+TEST_F(Train, InitialWeightsThatAreNotFiniteAreRefused) {
+  const fs::path source = run("source"), hf = dir_ / "hf";
+  write_small_run(source, small_llama());
+  ASSERT_EQ(rowan("export " + source.string() + " " + hf.string()).code, 0);
+  std::string bytes = read_file(hf / "model.safetensors");
+  bytes.replace(bytes.size() - 2, 2, "\xc0\x7f");  // the upper half of a NaN
+  write_file_atomically(hf / "model.safetensors", bytes);
+  expect_mistake(train("--set init=" + hf.string()), "': found a value that is not finite in fp32");
+}
+
 TEST_F(Train, ARunOfNoStepsIsItsInitialWeights) {
   const fs::path source = run("source"), hf = dir_ / "hf";
   write_small_run(source, small_llama());
