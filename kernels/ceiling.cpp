@@ -1,7 +1,9 @@
 #include "kernels/ceiling.h"
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
+#include <cstring>
 
 #include "base/random.h"
 #include "kernels/arena.h"
@@ -69,8 +71,13 @@ std::optional<double> published_product_rate(const std::string& description, DTy
       {"GB200", 2500},  {"B200", 2250},  {"H100 PCIe", 756}, {"H100 NVL", 835}, {"H100", 989.4},
       {"GH200", 989.4}, {"H200", 989.4}, {"A100", 312},      {"L40S", 362},     {"RTX 4090", 165.2}};
   if (dtype != DType::bf16) return {};
-  for (const auto& [name, rate] : devices)
-    if (description.find(name) != std::string::npos) return rate * 1e12;
+  for (const auto& [name, rate] : devices) {
+    const size_t at = description.find(name), end = at + std::strlen(name);
+    const bool word = at != std::string::npos &&
+                      (at == 0 || !std::isalnum(static_cast<unsigned char>(description[at - 1]))) &&
+                      (end == description.size() || !std::isalnum(static_cast<unsigned char>(description[end])));
+    if (word) return rate * 1e12;
+  }
   return {};
 }
 

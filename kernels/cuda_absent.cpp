@@ -7,10 +7,10 @@ namespace rowan {
 
 std::unique_ptr<Backend> make_cuda_backend(int, AttentionKernels attention) {
   const bool cudnn = attention == AttentionKernels::cudnn;
-  fail(
-      "{}: this rowan was built without CUDA; use \"{}\", or install the CUDA toolkit and build again with "
-      "-DROWAN_CUDA=ON",
-      cudnn ? "attention" : "device", cudnn ? "rowan" : "cpu");
+  throw NoDevice(
+      fmt::format("{}: this rowan was built without CUDA; use \"{}\", or install the CUDA toolkit and build again with "
+                  "-DROWAN_CUDA=ON",
+                  cudnn ? "attention" : "device", cudnn ? "rowan" : "cpu"));
 }
 
 void* stream_of(Backend&) { return nullptr; }

@@ -112,7 +112,8 @@ void CudaBackend::check(cudaError_t error) {
   if (error == cudaSuccess) return;
   // A kernel that fails while it runs leaves an error that later CUDA calls return too, such as cudaStreamQuery here.
   cudaError_t now = cudaStreamQuery(stream_);
-  bool from_before = now != cudaSuccess && now != cudaErrorNotReady && now != cudaErrorStreamCaptureUnsupported;
+  bool from_before = now != cudaSuccess && now != cudaErrorNotReady && now != cudaErrorStreamCaptureUnsupported &&
+                     now != cudaErrorStreamCaptureInvalidated;
   cudaGetLastError();  // clears the error, so that no later operation reports it again
   fail("{} on {}: CUDA reports: {}{}", operation_, subject_.describe(), cudaGetErrorString(error),
        from_before ? "; an earlier operation may have caused it: set CUDA_LAUNCH_BLOCKING=1 to see which" : "");
@@ -175,6 +176,7 @@ void CudaBackend::release(void* memory) {
 void* CudaBackend::workspace(size_t bytes) {
   if (bytes > workspace_bytes_) {
     release(workspace_);
+    workspace_ = nullptr;
     workspace_bytes_ = 0;
     workspace_ = reserve(bytes, Category::workspace);
     workspace_bytes_ = bytes;
@@ -240,9 +242,10 @@ std::unique_ptr<Backend> make_cuda_backend(int index, AttentionKernels attention
   int count = 0, driver = 0;
   cudaDriverGetVersion(&driver);
   cudaError_t error = cudaGetDeviceCount(&count);
-  if (driver == 0) fail("device: found no NVIDIA driver; use \"cpu\"");
+  if (driver == 0) throw NoDevice("device: found no NVIDIA driver; use \"cpu\"");
+  if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
+    throw NoDevice("device: found 0 GPUs, expected at least 1; use \"cpu\"");
   if (error != cudaSuccess) fail("device: CUDA reports: {}; use \"cpu\"", cudaGetErrorString(error));
-  if (count == 0) fail("device: found 0 GPUs, expected at least 1; use \"cpu\"");
   if (index < 0) fail("device: found GPU {}, expected 0 or more", index);
   return std::make_unique<CudaBackend>(index % count, attention);  // with more ranks than GPUs, ranks share GPUs
 }

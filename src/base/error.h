@@ -15,6 +15,12 @@ class Error : public std::runtime_error {
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
+// Thrown when a device is asked for that this machine or this build does not have.
+class NoDevice : public Error {
+ public:
+  using Error::Error;
+};
+
 // Thrown when an allocation does not fit into the memory of a device or of the host.
 class OutOfMemory : public Error {
  public:

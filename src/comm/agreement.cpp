@@ -18,7 +18,13 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
     message = message_of(error);
     if (message.empty()) message = "failed";
   }
-  std::vector<std::string> messages = communicator.gather(message);
+  std::vector<std::string> messages;
+  try {
+    messages = communicator.gather(message);
+  } catch (const Error&) {
+    if (message.empty()) throw;
+    fail("{}", message);  // a GPU that failed in `work` fails in the message too
+  }
   for (int rank = 0; rank < communicator.size(); ++rank) {
     if (messages[rank].empty()) continue;
     bool alike = true;

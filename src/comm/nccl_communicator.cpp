@@ -34,7 +34,9 @@ void check(cudaError_t error, const char* what) {
 }
 
 void check(ncclResult_t result, const char* what) {
-  if (result != ncclSuccess) fail("NCCL: {}: {}", what, ncclGetErrorString(result));
+  if (result == ncclSuccess) return;
+  const std::string reason = ncclGetLastError(nullptr);
+  fail("NCCL: {}: {}{}", what, ncclGetErrorString(result), reason.empty() ? "" : ": " + one_line(reason));
 }
 
 ncclDataType_t type_of(DType dtype) {

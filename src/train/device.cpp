@@ -1,5 +1,6 @@
 #include "train/device.h"
 
+#include "base/console.h"
 #include "base/error.h"
 #include "kernels/backend.h"
 
@@ -13,7 +14,9 @@ std::unique_ptr<Backend> make_backend(Device device, int threads, int index, Att
   if (device == Device::automatic) {
     try {
       return make_cuda_backend(index);
-    } catch (const Error&) {
+    } catch (const NoDevice&) {
+    } catch (const Error& error) {
+      tell("warning: the GPU cannot be used, so the device is the CPU: {}\n", error.what());
     }
   }
   return make_cpu_backend(threads);

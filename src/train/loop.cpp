@@ -48,14 +48,22 @@ std::string ruin_text(const TrainConfig& config, const std::string& what) {
 }
 
 // FLOP/s of matrix products on all ranks together: rank 0's rate times the number of ranks. Valid on rank 0 only. If
-// known_peak() returns no rate, all ranks measure at the same time.
+// known_peak() returns no rate, all ranks measure at the same time. Returns 0 if there is too little memory for it.
 double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, const Note& note) {
   const bool first = communicator.rank() == 0;
   std::optional<double> peak;
   if (first) peak = known_peak(backend, dtype, communicator.size());
   if (communicator.gather(first && !peak ? "unknown" : "")[0].empty()) return peak.value_or(0) * communicator.size();
   if (first) note("measuring the rate of matrix products once; MFU is relative to it");
-  const double measured = square_product_rate(backend, dtype);
+  double measured = 0;
+  try {
+    measured = square_product_rate(backend, dtype);
+  } catch (const OutOfMemory&) {
+  }
+  if (communicator.sum({measured > 0 ? 0.0 : 1.0})[0] > 0) {
+    if (first) note("warning: too little memory is left to measure the rate of matrix products, so there is no MFU");
+    return 0;
+  }
   if (first) keep_peak(backend, dtype, communicator.size(), measured);
   return measured * communicator.size();
 }
@@ -114,6 +122,15 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   });
   peak = peak_of_all(backend, compute_dtype(config.precision), communicator, note);
   check_same(communicator, "data ", trainer->batches().fingerprint());
+  const std::vector<std::string> devices = communicator.gather(backend.host_memory() ? "" : backend.describe());
+  for (int rank = 1; first && rank < communicator.size(); ++rank)
+    if (devices[rank] != devices[0]) {
+      note(
+          fmt::format("warning: rank 0 has {}, rank {} has {}: sums on different GPUs differ, and with them the ranks' "
+                      "copies of the weights; run.check_weights_every compares them",
+                      devices[0], rank, devices[rank]));
+      break;
+    }
   trainer->check_weights();
   // What the order of summation depends on, besides the config's identity. starts.jsonl has the version anyway.
   const Json place = {{"device", backend.describe()},

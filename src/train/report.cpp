@@ -125,9 +125,10 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                      communicator.size(), name_of(config.shard), plan.work_balance, plan.memory_balance,
                      human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent),
                      plan.uneven.empty() ? "" : "\n" + plan.uneven));
-  line("MFU",
-       fmt::format("relative to {} in matrix products; counts 6 FLOPs per weight and token, and causal attention",
-                   human_flops(peak)));
+  if (peak > 0)
+    line("MFU",
+         fmt::format("relative to {} in matrix products; counts 6 FLOPs per weight and token, and causal attention",
+                     human_flops(peak)));
   progress.page(page);
 }
 

@@ -208,8 +208,9 @@ StepResult Trainer::step() {
   if (totals.more[3] > 0) check_data_read();
   // With several ranks, a check for requests to stop costs a message. So if micro-batches are short, a check is made
   // only about every 0.25 seconds.
-  micro_steps_between_looks_ = std::max<int64_t>(
-      1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
+  if (communicator_.size() > 1)
+    micro_steps_between_looks_ = std::max<int64_t>(
+        1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
 
   StepResult result;
   result.loss = totals.loss / static_cast<double>(std::max<int64_t>(targets, 1));
