@@ -213,6 +213,7 @@ TEST_F(SweepFile, RunsHaveDifferentNames) {
   json_["tune"] = {{"path", "optimizer.lr"}, {"factors", {9.99998, 9.99999}}};
   expect("tune.factors: found optimizer.lr 1.1 twice, rounded to 6 digits");
   json_["tune"]["factors"] = {1, 2};
+  json_.erase("set");
   json_["axes"] = {{"size", {{"a b", {{"optimizer.lr", 1}}}, {"a-b", {{"optimizer.lr", 8}}}}}};
   expect("found two runs with the folder " + folder_ / "out/a-b_...: (a b) and (a-b)");
   json_["tune"] = {{"path", "optimizer.lr"}, {"values", {1e-310}}};  // not a normal number
@@ -264,6 +265,41 @@ TEST_F(SweepFile, APartOfASectionIsSetAfterTheSection) {
   const TrainConfig config = config_of(sweep, make_run(sweep, 1, {}, {}));
   EXPECT_EQ(config.optimizer.rates().recipe, "muon");
   EXPECT_EQ(config.optimizer.rates().main, 0.5);
+}
+
+// A label or `set` may give a whole section, of which another axis, `set` or `tune` overwrites a part.
+TEST_F(SweepFile, APartThatIsOverwrittenIsRefused) {
+  const std::string file = folder_ / "sweep.json";
+  const Json good = json_, section = {{"name", "muon"}, {"lr", 0.5}, {"adamw", {{"lr", 0.25}}}};
+  const Json rates = {{"high", {{"optimizer.lr", 0.125}}}};
+  json_["axes"] = {{"optimizer", {{"muon", {{"optimizer", section}}}}}, {"rate", rates}};
+  expect(": axes.optimizer.muon.optimizer: found 0.5, but " + file);
+  expect(": axes.rate.high.optimizer.lr sets optimizer.lr to 0.125; remove one of them");
+  json_["axes"] = {{"rate", rates}, {"optimizer", {{"muon", {{"optimizer", section}}}}}};
+  expect(": axes.optimizer.muon.optimizer: found 0.5, but ");
+  json_["axes"] = {{"optimizer.adamw.lr", {0.1}}, {"optimizer", {{"muon", {{"optimizer", section}}}}}};
+  expect(": axes.optimizer.muon.optimizer: found 0.25, but ");
+  json_["axes"] = {{"optimizer.adamw.lr", {0.25}}, {"optimizer", {{"muon", {{"optimizer", section}}}}}};
+  EXPECT_EQ(error(), "") << "the same value";
+  json_["axes"] = {{"optimizer", {{"muon", {{"optimizer", section}}}}}};
+  json_["tune"] = {{"path", "optimizer.lr"}, {"values", {0.1}}};
+  expect(": axes.optimizer.muon.optimizer: found optimizer.lr, which tune.path sets, too; remove one of them");
+  json_["tune"] = {{"path", "optimizer.lr"}, {"factors", {1, 2}}};
+  EXPECT_EQ(error(), "") << "factors of the label's own rate";
+  json_ = good;
+  json_["tune"] = {{"path", "optimizer.lr"}, {"values", {0.1}}};
+  EXPECT_EQ(error(), "") << "the labels' sections have no rate";
+  json_["set"] = {{"optimizer", section}};
+  json_["axes"] = {{"grad_clip", {1}}};
+  expect(": set.optimizer: found optimizer.lr, which tune.path sets, too");
+  json_.erase("tune");
+  json_["axes"] = {{"rate", rates}};
+  expect(": set.optimizer: found 0.5, but ");
+  json_["set"] = {{"optimizer.lr", 0.5}};
+  expect(": set.optimizer.lr: found 0.5, but ");
+  json_["axes"] = {{"optimizer", {{"muon", {{"optimizer", {{"name", "muon"}, {"lr", 0.25}}}}}}}};
+  expect(": axes.optimizer.muon.optimizer: found 0.25, but ");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
 }
 
 TEST_F(SweepFile, AnAxisCanBePartOfTheBasesName) {
