@@ -262,6 +262,7 @@ TEST_F(Sweep, ARateThatDivergesIsTheWorstAndIsNotTriedAgain) {
   Outcome result = rowan(into("made") + huge);
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_NE(result.err.find("diverged"), std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("-nan"), std::string::npos) << result.err;
   const Json rows = Json::parse(read_file(dir_ / "made/table.json"))["rows"];
   for (const Json& row : rows) EXPECT_EQ(row["best_weight_decay"], 0.01);
   EXPECT_EQ(rowan(into("made") + huge).err, "rowan: wrote " + (dir_ / "made/report.html").string() + "\n");

@@ -401,6 +401,16 @@ TEST_F(Targets, AreReadStrictly) {
       error(R"({"targets": [{"config": "a", "metric": "val_loss_galore", "perplexity": 20, "step": 1, "source": ""}]})")
           .find("batches: is missing"),
       std::string::npos);
+  auto two = [&](const std::string& first, const std::string& second) {
+    const std::string setup = R"({"config": "a.json", "metric": "val_loss", "step": 10, "source": "")";
+    return error(R"({"targets": [)" + setup + ", " + first + "}, " + setup + ", " + second + "}]}");
+  };
+  EXPECT_NE(
+      two(R"("nats": 3)", R"("nats": 4)").find("targets.1.nats: found 4.0, expected 3 nats as another result has"),
+      std::string::npos);
+  EXPECT_NE(two(R"("perplexity": 1)", R"("nats": 4)").find("targets.1.nats: found 4.0"), std::string::npos);
+  EXPECT_EQ(two(R"("nats": 3)", R"("nats": 3)"), "") << "reported twice";
+  EXPECT_EQ(two(R"("nats": 3)", R"("nats": 4, "set": {"optimizer.lr": 0.1})"), "");
   auto elsewhere = [&](const std::string& more) {
     return error(R"({"targets": [], "elsewhere": [{"source": "a", "what": "b", "optimizer": "muon")" + more + "}]}");
   };
