@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/console.h"
 #include "base/error.h"
@@ -114,10 +115,14 @@ ResultSet read(const CompareOptions& options, bool in_groups) {
   }
   if (!options.metric.empty()) set.metric = options.metric;
   if (!options.against.empty()) {
-    const bool found = std::any_of(set.runs.begin(), set.runs.end(), [&](const ResultRun& run) {
-      return std::find(run.labels.begin(), run.labels.end(), options.against) != run.labels.end();
-    });
-    if (!found)
+    std::set<std::string> axes;
+    for (const ResultRun& run : set.runs)
+      for (size_t axis = 0; axis < std::min(set.axes.size(), run.labels.size()); ++axis)
+        if (run.labels[axis] == options.against) axes.insert(set.axes[axis]);
+    if (axes.size() > 1)
+      fail("--against: found '{}', a label of the axes {}; expected a label of one axis", options.against,
+           fmt::join(axes, " and "));
+    if (axes.empty())
       fail("--against: found '{}', expected the label of a group, or a run if there are no groups", options.against);
     set.against = options.against;
   }

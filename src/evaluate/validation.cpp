@@ -1,6 +1,7 @@
 #include "evaluate/validation.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 
@@ -87,7 +88,7 @@ ValidationLosses validation_losses(const ValidationSet& set, std::span<const dou
   ValidationLosses losses;
   losses.targets = set.targets();
   for (double sum : row_sums) losses.mean += sum;
-  losses.mean /= static_cast<double>(set.targets());
+  losses.mean = std::abs(losses.mean / static_cast<double>(set.targets()));  // a NaN may have a sign
   if (set.batches().empty()) return losses;
   double mean = 0, galore = 0;
   const auto ranks = static_cast<double>(set.batches().size());
@@ -97,8 +98,8 @@ ValidationLosses validation_losses(const ValidationSet& set, std::span<const dou
     mean += sum / static_cast<double>(n) / ranks;
     galore += sum / static_cast<double>(n + 1) / ranks;
   }
-  losses.batch_mean = mean;
-  if (set.reading() == Reading::documents) losses.galore = galore;
+  losses.batch_mean = std::abs(mean);
+  if (set.reading() == Reading::documents) losses.galore = std::abs(galore);
   return losses;
 }
 

@@ -36,6 +36,12 @@ void take_best(const ResultSet& set, ResultGroup& group) {
     if (!group.target && !run->config.is_null()) group.target = target_of(set.targets, run->config_file, run->config);
 }
 
+// Whether a finished run has no loss of this metric at all.
+bool lacks(const ResultRun& run, const std::string& metric) {
+  const bool finished = !run.config.is_null() && run.steps == run.last_step();
+  return finished && !run.diverged && !run.validation.contains(metric);
+}
+
 std::string difference_text(const Spread& difference) {
   const double half = confidence_of_mean(difference);
   std::string text = fmt::format("{:+.4f}", difference.mean);
@@ -61,23 +67,28 @@ const ResultGroup* reference_of(const std::vector<ResultGroup>& groups, const Re
   return nullptr;
 }
 
+// Whether the group's final losses are of the step at which its target was measured.
+bool at_step_of_target(const ResultGroup& group) {
+  return group.taken.empty() || group.taken[0]->last_step() == group.target->step;
+}
+
 // Compares the order of a block's groups, which are sorted by our loss, with the published order. Returns a note that
 // names the pairs of groups whose order differs, if any; "" if no two groups can be compared. Two groups can be
-// compared if both have a target and a final loss, unless both diverged.
+// compared if both have a target of their step and a final loss, unless both diverged or the targets are equal.
 std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& groups, const std::vector<size_t>& block) {
   std::vector<std::string> swapped;
   bool compared = false;
   for (size_t a = 0; a < block.size(); ++a) {
     const ResultGroup& first = groups[block[a]];
-    if (!first.target || first.loss.count == 0) continue;
+    if (!first.target || first.loss.count == 0 || !at_step_of_target(first)) continue;
     for (size_t b = a + 1; b < block.size(); ++b) {
       const ResultGroup& second = groups[block[b]];
-      if (!second.target || second.loss.count == 0) continue;
+      if (!second.target || second.loss.count == 0 || !at_step_of_target(second)) continue;
       const auto published = published_loss(*first.target, set.metric),
                  other = published_loss(*second.target, set.metric);
-      if (!published || !other || !std::isfinite(first.loss.mean)) continue;
+      if (!published || !other || *published == *other || !std::isfinite(first.loss.mean)) continue;
       compared = true;
-      if (*published <= *other) continue;
+      if (*published < *other) continue;
       const Spread difference = paired_difference(set, second, first);
       const std::string by = !std::isfinite(second.loss.mean) ? ", which diverged"
                              : difference.count               ? " by " + difference_text(difference)
@@ -91,6 +102,16 @@ std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& gro
   const std::string place = labels.empty() ? "" : fmt::format(" of {}", fmt::join(labels, ", "));
   if (swapped.empty()) return fmt::format("order{}: as published", place);
   return fmt::format("order{}: not as published: {}", place, fmt::join(swapped, "; "));
+}
+
+// Returns a warning that names the seeds of which a row counts several runs; "" if there is none.
+std::string repeats_note(const ResultGroup& group) {
+  std::set<int64_t> repeated;
+  for (const ResultRun* run : group.taken)
+    if (run->seed && !group.with_seed(run->seed)) repeated.insert(*run->seed);
+  if (repeated.empty()) return "";
+  return fmt::format("warning: {}: several runs of seed {} are counted as different seeds; no difference pairs them",
+                     name_of(group), fmt::join(repeated, " and of seed "));
 }
 
 // Returns a warning that names config keys, at most five, whose values differ among the runs that a row counts as
@@ -158,7 +179,7 @@ void fill_target(const ResultSet& set, const ResultGroup& group, const Columns& 
     return;
   }
   const std::string printed = target.unit == "perplexity" ? fmt::format(" (perplexity {:g})", target.value) : "";
-  const bool same_steps = group.taken.empty() || group.taken[0]->last_step() == target.step;
+  const bool same_steps = at_step_of_target(group);
   row[columns.target] = {
       fmt::format("{:.4f}{}{}", *published, printed, same_steps ? "" : fmt::format(" at step {}", target.step)),
       *published};
@@ -175,13 +196,16 @@ void fill_row(const ResultSet& set, const std::vector<ResultGroup>& groups, cons
   }
   if (columns.adamw && !group.taken.empty() && !group.taken[0]->config.is_null())
     if (const auto rate = rates_of(*group.taken[0]).adamw) row[columns.adamw] = {fmt::format("{:g}", *rate), *rate};
-  const auto open = std::count_if(group.runs.begin(), group.runs.end(),
-                                  [&](const ResultRun* run) { return !run->final_loss(set.metric); });
+  const auto lacking = std::count_if(group.runs.begin(), group.runs.end(),
+                                     [&](const ResultRun* run) { return lacks(*run, set.metric); });
+  const auto open = std::count_if(group.runs.begin(), group.runs.end(), [&](const ResultRun* run) {
+    return !run->final_loss(set.metric) && !lacks(*run, set.metric);
+  });
   row[columns.seeds] = {fmt::format("{}{}", group.loss.count, open ? fmt::format(" ({} open)", open) : ""),
                         group.loss.count};
   if (!set.targets.empty()) fill_target(set, group, columns, row);
   if (group.loss.count == 0) {
-    row[columns.loss] = {"unfinished", nullptr};
+    row[columns.loss] = {open == 0 && lacking ? "not measured" : "unfinished", nullptr};
     return;
   }
   const double mean = group.loss.mean;
@@ -211,9 +235,13 @@ void fill_row(const ResultSet& set, const std::vector<ResultGroup>& groups, cons
 }  // namespace
 
 const ResultRun* ResultGroup::with_seed(std::optional<int64_t> seed) const {
-  for (const ResultRun* run : taken)
-    if (run->seed == seed) return run;
-  return nullptr;
+  const ResultRun* found = nullptr;
+  for (const ResultRun* run : taken) {
+    if (run->seed != seed) continue;
+    if (found) return nullptr;
+    found = run;
+  }
+  return found;
 }
 
 std::vector<ResultGroup> make_groups(const ResultSet& set) {
@@ -230,7 +258,7 @@ std::vector<ResultGroup> make_groups(const ResultSet& set) {
 Spread paired_difference(const ResultSet& set, const ResultGroup& group, const ResultGroup& other) {
   std::vector<double> differences;
   for (const ResultRun* run : group.taken)
-    if (const ResultRun* partner = other.with_seed(run->seed)) {
+    if (const ResultRun* partner = other.with_seed(run->seed); partner && group.with_seed(run->seed)) {
       const double difference = *run->final_loss(set.metric) - *partner->final_loss(set.metric);
       if (std::isfinite(difference)) differences.push_back(difference);
     }
@@ -280,15 +308,21 @@ Table judge(const ResultSet& set, bool times) {
     if (!set.targets.empty())
       if (const std::string note = order_note(set, groups, block); !note.empty()) table.notes.push_back(note);
   }
-  size_t pairs = 0, open = 0;
+  size_t pairs = 0, open = 0, lacking = 0;
   for (const ResultGroup& group : groups) pairs = std::max(pairs, static_cast<size_t>(group.loss.count));
-  for (const ResultRun& run : set.runs) open += !run.final_loss(set.metric);
+  for (const ResultRun& run : set.runs) {
+    lacking += lacks(run, set.metric);
+    open += !run.final_loss(set.metric) && !lacks(run, set.metric);
+  }
   if (!set.against.empty() && pairs > 1)
     table.notes.push_back("against " + set.against +
                           ": mean difference of runs of the same seed and its 95% confidence interval (Student's t)");
   if (open) table.notes.push_back(fmt::format("{} of {} runs are unfinished", open, set.runs.size()));
+  if (lacking)
+    table.notes.push_back(fmt::format("{} of {} runs are finished without {}", lacking, set.runs.size(), set.metric));
   for (const ResultGroup& group : groups)
-    if (const std::string note = seeds_note(group); !note.empty()) table.notes.push_back(note);
+    for (const std::string& note : {repeats_note(group), seeds_note(group)})
+      if (!note.empty()) table.notes.push_back(note);
   for (const std::string& note : notes_on(set)) table.notes.push_back(note);
   return table;
 }

@@ -18,6 +18,7 @@ struct ResultGroup {
   Spread loss;                          // final losses of the runs in `taken`
   std::optional<Target> target;
 
+  // The run in `taken` with this seed; nullptr if there is none, or more than one.
   const ResultRun* with_seed(std::optional<int64_t> seed) const;
 };
 
@@ -26,7 +27,8 @@ struct ResultGroup {
 std::vector<ResultGroup> make_groups(const ResultSet& set);
 
 // Mean and deviation of the difference in final loss, `group` minus `other`, over pairs of `taken` runs with the same
-// seed. Differences that are not finite are left out.
+// seed. A seed of which a group has several runs is left out, since these are not independent. Differences that are not
+// finite are left out.
 Spread paired_difference(const ResultSet& set, const ResultGroup& group, const ResultGroup& other);
 
 // The step and the number of tokens at which a run's validation curve first reaches a loss, interpolated linearly

@@ -36,6 +36,7 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
   const int64_t tenth = std::max<int64_t>(1, run.steps / 10);  // the last tenth of a run has at least one step
   for (const Json& row : rows) {
     if (!row.contains("step")) continue;
+    if (begins_other_evaluation(row)) run.validation.clear();  // losses before it are not comparable with later ones
     const double step = row.at("step");
     auto add = [&](std::vector<ResultPoint>& curve, double value) {
       if (std::isfinite(value)) curve.push_back({step, step > 0 ? step * tokens_per_step : 0, value});

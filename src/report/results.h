@@ -31,8 +31,9 @@ struct ResultRun {
   double tokens = std::numeric_limits<double>::quiet_NaN(), seconds = std::numeric_limits<double>::quiet_NaN();
   double train_loss = std::numeric_limits<double>::quiet_NaN();  // mean logged loss of the last tenth of the steps
   std::vector<ResultPoint> training;                             // finite training losses as logged
-  std::map<std::string, std::vector<ResultPoint>> validation;    // finite validation losses by metric
-  std::map<std::string, std::vector<ResultPoint>> telemetry;     // optimizer telemetry by metric name
+  // Finite validation losses by metric, since the newest start that evaluates otherwise than the start before it.
+  std::map<std::string, std::vector<ResultPoint>> validation;
+  std::map<std::string, std::vector<ResultPoint>> telemetry;  // optimizer telemetry by metric name
 
   int64_t last_step() const { return ended.value_or(planned); }
   // Infinity if the run diverged, else the validation loss at last_step(); nothing if that loss is missing.

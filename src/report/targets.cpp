@@ -1,8 +1,11 @@
 #include "report/targets.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -102,8 +105,16 @@ Json load_targets(const std::string& path) {
   const Json json = parse_json(*source);
   JsonObject root(source, json);
   Json targets = Json::array();
-  for (JsonObject& target : root.objects("targets"))
-    targets.push_back(checked(std::move(target), fs::path(path).parent_path()));
+  std::map<Json, double> known;  // maps the setup of a result to its loss
+  for (JsonObject& target : root.objects("targets")) {
+    const Json& item = targets.emplace_back(checked(target, fs::path(path).parent_path()));
+    const double loss = parse_target(item).loss();
+    const Json setup = {item["config"], item["set"], item["metric"], item["step"]};
+    if (const auto [at, fresh] = known.emplace(setup, loss); !fresh && at->second != loss)
+      target.fail(item["unit"], fmt::format("found {}, expected {:.6g} nats as another result has, or another set, "
+                                            "metric or step",
+                                            item["value"].dump(), at->second));
+  }
   if (root.has("elsewhere"))
     for (JsonObject& figure : root.objects("elsewhere")) check_elsewhere(std::move(figure));
   for (const char* other : {"paper", "settings", "unpublished", "comment"})

@@ -37,7 +37,7 @@ struct Target {
 
 // Reads the list "targets" of a targets.json. In the file, the paths of configs are relative to the file's folder; the
 // returned paths include this folder. The list "elsewhere" holds figures of setups that no config reproduces; it is
-// checked but not returned. Throws Error for an invalid file.
+// checked but not returned. Throws Error for an invalid file, and for two results of one setup that differ.
 Json load_targets(const std::string& path);
 
 // Parses one item of load_targets().

@@ -12,12 +12,12 @@
 namespace rowan {
 namespace {
 
-// Whether changes_on_the_way() reports a change of the value at this JSON pointer. run.steps is in the list because it
-// is the length of the schedule.
-bool shapes_updates(const std::string& pointer) {
-  for (const char* section :
-       {"/model/", "/optimizer/", "/schedule/", "/batch/", "/data/train", "/data/mixture", "/data/documents",
-        "/grad_clip", "/z_loss", "/precision", "/residual", "/skip/", "/run/steps"})
+// Whether changes_on_the_way() reports a change of the value at this JSON pointer: it shapes the updates or the
+// validation losses. run.steps is in the list because it is the length of the schedule.
+bool shapes_results(const std::string& pointer) {
+  for (const char* section : {"/model/", "/optimizer/", "/schedule/", "/batch/", "/data/train", "/data/mixture",
+                              "/data/documents", "/data/validation", "/run/eval_tokens", "/grad_clip", "/z_loss",
+                              "/precision", "/residual", "/skip/", "/run/steps"})
     if (pointer.starts_with(section)) return pointer != "/batch/micro_batch";
   return false;
 }
@@ -69,7 +69,7 @@ std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts) {
     const int64_t step = start["step"];
     if (start.contains("changes") && start["changes"].is_object())
       for (const auto& [pointer, change] : start["changes"].items())
-        if (shapes_updates(pointer) && change.is_object()) {
+        if (shapes_results(pointer) && change.is_object()) {
           first.try_emplace(pointer, change.value("from", Json()));
           now[pointer] = change.value("to", Json());
         }

@@ -17,8 +17,9 @@ std::vector<Json> read_starts(const std::filesystem::path& run_dir, const Note& 
 // record names one.
 std::string config_file_of(const std::vector<Json>& starts);
 
-// The changes that later starts made to settings of optimizer, schedule, batch, data and so on. A change is a text such
-// as "optimizer.lr 0.01, from step 400 on 0.02". A start overrides the values of earlier starts from its step on.
+// The changes that later starts made to settings of optimizer, schedule, batch, data, evaluation and so on. A change is
+// a text such as "optimizer.lr 0.01, from step 400 on 0.02". A start overrides the values of earlier starts from its
+// step on.
 std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts);
 
 }  // namespace rowan

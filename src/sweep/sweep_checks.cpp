@@ -43,23 +43,27 @@ void check_grid(SweepConfig& sweep, size_t i, const TrainConfig& config) {
   }
 }
 
-// Throws Error if `tune` or another axis overwrites a setting of this cell's labels: the label would name a value that
-// no run uses. Factors of a setting are not an overwriting, unless the setting itself is the label.
-void check_labels(const SweepConfig& sweep, const Cell& cell) {
-  for (size_t i = 0; i < sweep.axes.size(); ++i) {
-    const Axis& axis = sweep.axes[i];
-    const auto value = std::find_if(axis.values.begin(), axis.values.end(),
-                                    [&](const AxisValue& known) { return known.label == cell.labels[i]; });
-    for (const Edit& setting : value->settings) {
-      if (sweep.tuning && std::count(sweep.tuning->paths.begin(), sweep.tuning->paths.end(), setting.path) > 0 &&
-          (!sweep.tuning->factors || setting.path == axis.name))
-        fail("{}: found {}, which tune.path sets, too; remove one of them", setting.origin, setting.path);
-      const auto last = std::find_if(cell.settings.rbegin(), cell.settings.rend(),
-                                     [&](const Edit& edit) { return edit.path == setting.path; });
-      if (last->value != setting.value)
-        fail("{}: found {}, but {} sets {} to {}; remove one of them", setting.origin, setting.value.dump(),
-             last->origin, setting.path, last->value.dump());
-    }
+// The value that a setting gives to `path`, which is the setting's own path or lies below it; else nullptr.
+const Json* value_for(const Edit& setting, const std::string& path) {
+  if (path == setting.path) return &setting.value;
+  return path.starts_with(setting.path + ".") ? value_at(setting.value, path.substr(setting.path.size() + 1)) : nullptr;
+}
+
+// Throws Error if `tune` or a later setting overwrites a setting of this cell, or a part of it: the sweep file would
+// name a value that no run uses. Factors of a setting are not an overwriting, unless the setting itself is the label.
+void check_settings(const SweepConfig& sweep, const Cell& cell) {
+  const auto is_label = [&](const std::string& path) {
+    return std::any_of(sweep.axes.begin(), sweep.axes.end(), [&](const Axis& axis) { return axis.name == path; });
+  };
+  for (auto setting = cell.settings.begin(); setting != cell.settings.end(); ++setting) {
+    if (sweep.tuning)
+      for (const std::string& path : sweep.tuning->paths)
+        if (value_for(*setting, path) && (!sweep.tuning->factors || (setting->path == path && is_label(path))))
+          fail("{}: found {}, which tune.path sets, too; remove one of them", setting->origin, path);
+    for (auto later = setting + 1; later != cell.settings.end(); ++later)
+      if (const Json* value = value_for(*setting, later->path); value && *value != later->value)
+        fail("{}: found {}, but {} sets {} to {}; remove one of them", setting->origin, value->dump(), later->origin,
+             later->path, later->value.dump());
   }
 }
 
@@ -79,7 +83,7 @@ void check_files(const TrainConfig& config) {
 
 // Throws Error for mistakes that can be found before a run starts.
 void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::string, std::string>& taken) {
-  check_labels(sweep, sweep.cells[i]);
+  check_settings(sweep, sweep.cells[i]);
   const SweepRun plain = make_run(sweep, i, {}, {});
   const TrainConfig config = config_of(sweep, plain);
   if (sweep.tuning) check_grid(sweep, i, config);

@@ -40,7 +40,9 @@ std::vector<Edit> settings_of(JsonObject object) {
 Axis axis_of_path(JsonObject& axes, const std::string& path, const Json& list) {
   check_path(axes, path, path);
   Axis axis{path, {}};
-  for (const Json& value : list) {
+  for (auto item = list.begin(); item != list.end(); ++item) {
+    const Json& value = *item;
+    if (std::find(list.begin(), item, value) != item) axes.fail(path, fmt::format("found {} twice", value.dump()));
     if (value.is_structured())
       axes.fail(path, "found an object or a list without a label, expected {\"LABEL\": {\"PATH\": VALUE, ...}, ...}");
     std::string label = value.is_string() ? value.get<std::string>() : value.dump();
@@ -88,6 +90,10 @@ std::vector<Axis> parse_axes(JsonObject axes, const std::string& file, const std
     result.push_back(value.is_object()                               ? axis_of_labels(axes.object(name), name, file)
                      : base.find(in_base(name)) != std::string::npos ? axis_of_names(axes, name, value)
                                                                      : axis_of_path(axes, name, value));
+    for (const AxisValue& labelled : result.back().values)
+      if (labelled.label.find(',') != std::string::npos)
+        axes.fail(name, fmt::format("found the label '{}', expected no comma, which separates the labels of --only",
+                                    labelled.label));
   }
   return result;
 }
@@ -96,7 +102,10 @@ Tuning parse_tuning(JsonObject tune) {
   Tuning tuning;
   tuning.paths = tune.strings("path");
   if (tuning.paths.empty()) tune.fail("path", "found an empty list, expected a path such as optimizer.lr");
-  for (const std::string& path : tuning.paths) check_path(tune, "path", path);
+  for (auto path = tuning.paths.begin(); path != tuning.paths.end(); ++path) {
+    check_path(tune, "path", *path);
+    if (std::find(tuning.paths.begin(), path, *path) != path) tune.fail("path", fmt::format("found {} twice", *path));
+  }
   tuning.factors = tune.has("factors");
   if (tuning.factors && tune.has("values")) tune.fail("factors", "conflicts with values; give one of them");
   const char* key = tuning.factors ? "factors" : "values";
@@ -112,9 +121,25 @@ Tuning parse_tuning(JsonObject tune) {
   if (tuning.extend != 0 && !(tuning.extend > 1 && tuning.extend <= 1000))
     tune.fail("extend",
               fmt::format("found {}, expected 0, or a factor greater than 1 and at most 1000", tuning.extend));
+  if (tune.has("farthest") && tuning.extend == 0)
+    tune.fail("farthest", "found it without extend, expected both: it limits the values that extend adds");
   tuning.farthest = tune.number("farthest", 64, 1);
   tune.finish();
   return tuning;
+}
+
+// Throws Error if the launcher would not learn the number of ranks, or has another {NAME} than {ranks}.
+void check_launcher(const JsonObject& resources, const std::string& launcher) {
+  const std::string ranks = "{ranks}";
+  bool found = false;
+  for (size_t begin = launcher.find('{'), end; begin != std::string::npos; begin = launcher.find('{', end)) {
+    end = std::min(launcher.find('}', begin), launcher.size() - 1) + 1;
+    const std::string mark = launcher.substr(begin, end - begin);
+    if (mark != ranks) resources.fail("launcher", fmt::format("found {}, expected {}", mark, ranks));
+    found = true;
+  }
+  if (!found)
+    resources.fail("launcher", fmt::format("found no {}, expected it where the number of ranks belongs", ranks));
 }
 
 Resources parse_resources(JsonObject object) {
@@ -123,6 +148,7 @@ Resources parse_resources(JsonObject object) {
   resources.threads = object.integer("threads", 1, 1, most_threads);
   resources.ranks = object.integer("ranks", 1, 1, 4096);
   resources.launcher = object.string("launcher", resources.launcher);
+  if (resources.ranks > 1) check_launcher(object, resources.launcher);
   object.finish();
   return resources;
 }
@@ -174,6 +200,19 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
     std::stable_sort(cell.settings.begin(), cell.settings.end(),
                      [&](const Edit& a, const Edit& b) { return depth(a) < depth(b); });
   sweep.cells = cells;
+}
+
+// Throws Error unless `against` is a label of one axis.
+void check_against(const SweepConfig& sweep, const JsonObject& root) {
+  std::vector<std::string> axes;
+  for (const Axis& axis : sweep.axes)
+    if (std::any_of(axis.values.begin(), axis.values.end(),
+                    [&](const AxisValue& value) { return value.label == sweep.against; }))
+      axes.push_back(axis.name);
+  if (axes.empty()) root.fail("against", fmt::format("found '{}', expected a label of an axis", sweep.against));
+  if (axes.size() > 1)
+    root.fail("against", fmt::format("found '{}', a label of the axes {}; expected a label of one axis", sweep.against,
+                                     fmt::join(axes, " and ")));
 }
 
 }  // namespace
@@ -251,10 +290,7 @@ SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, 
   if (root.has("comment")) root.raw("comment");
   make_cells(sweep, root, base, common);
   root.finish();
-  bool known = sweep.against.empty();
-  for (const Axis& axis : sweep.axes)
-    for (const AxisValue& value : axis.values) known = known || value.label == sweep.against;
-  if (!known) root.fail("against", fmt::format("found '{}', expected a label of an axis", sweep.against));
+  if (!sweep.against.empty()) check_against(sweep, root);
   check_cells(sweep, needs_data);
   return sweep;
 }

@@ -213,8 +213,9 @@ StepResult Trainer::step() {
         1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
 
   StepResult result;
-  result.loss = totals.loss / static_cast<double>(std::max<int64_t>(targets, 1));
-  result.grad_norm = std::sqrt(totals.gradient_squares);
+  // Neither is negative, but a NaN may have a sign, which messages would show.
+  result.loss = std::abs(totals.loss / static_cast<double>(std::max<int64_t>(targets, 1)));
+  result.grad_norm = std::abs(std::sqrt(totals.gradient_squares));
   const Pace pace = config_.schedule.pace(steps_done_);
   result.lr = config_.optimizer.rates().main * pace.rate;
   result.stop = totals.more[0] > 0;

@@ -49,7 +49,7 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 std::string Trainer::ruin() {
   constexpr double most_loss = 1.5, most_norm = 100;  // multiples of the largest earlier value
   constexpr double most_weight = 1000;  // root mean square of the weights; applies to the first checkpoint too
-  const double norm = sharding_.weight_norm();
+  const double norm = std::abs(sharding_.weight_norm());  // a NaN may have a sign
   if (!(last_loss_ <= most_loss * largest_loss_))
     return fmt::format("the loss is {:.4g}, expected at most {:.4g}, {} times the largest so far", last_loss_,
                        most_loss * largest_loss_, most_loss);

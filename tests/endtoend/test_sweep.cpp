@@ -102,6 +102,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   EXPECT_NE(rowan("sweep " + file().string() + " --list --only rmnp").out.find("2 runs are known now"),
             std::string::npos);
   expect_mistake("sweep " + file().string() + " --only muon", "--only: found 'muon', which no run has as a label");
+  expect_mistake("sweep " + file().string() + " --only ''", "--only: found '', expected labels of axes");
   Outcome first = rowan("sweep " + file().string());
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_NE(first.out.find("against adamw"), std::string::npos) << first.out;
@@ -139,7 +140,11 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   EXPECT_EQ(Json::parse(by.out)["rows"].size(), 2);
   EXPECT_NE(rowan("compare " + runs).out.find("best val loss"), std::string::npos);
   expect_mistake("compare " + runs + " --by optimizer.rate", "--by: found 'optimizer.rate', which no run's config has");
+  expect_mistake("compare " + runs + " --by run.log_every,run.seed --against 1",
+                 "--against: found '1', a label of the axes run.log_every and run.seed; expected a label of one axis");
   expect_mistake("compare " + runs + " --metric loss", "--metric");
+  const Outcome lacking = rowan("compare " + runs + " --by optimizer.name --metric val_loss_galore");
+  EXPECT_NE(lacking.out.find("2 of 2 runs are finished without val_loss_galore"), std::string::npos) << lacking.out;
   expect_mistake("compare " + (dir_ / "made").string() + " --against muon", "expected the label of a group");
   // Without --by, each run is a group of its own. A run has the targets of the config file that it was started with:
   // here, of those that the sweep wrote.
@@ -257,6 +262,7 @@ TEST_F(Sweep, ARateThatDivergesIsTheWorstAndIsNotTriedAgain) {
   Outcome result = rowan(into("made") + huge);
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_NE(result.err.find("diverged"), std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("-nan"), std::string::npos) << result.err;
   const Json rows = Json::parse(read_file(dir_ / "made/table.json"))["rows"];
   for (const Json& row : rows) EXPECT_EQ(row["best_weight_decay"], 0.01);
   EXPECT_EQ(rowan(into("made") + huge).err, "rowan: wrote " + (dir_ / "made/report.html").string() + "\n");
@@ -358,8 +364,8 @@ TEST_F(Sweep, AnAxisWithoutEffectIsRefused) {
   expect_mistake(plain + "'axes={\"grad_clip\": [1, 2], \"all\": {\"x\": {\"grad_clip\": 3}}}'",
                  "grad_clip: found 1, but");
   expect_mistake(plain + "'axes={\"all\": {\"x\": {\"grad_clip\": 3}}, \"grad_clip\": [1, 2]}'", ": found 3, but");
-  // A value of an axis replaces what "set" gives to all runs.
-  EXPECT_EQ(rowan(plain + "set.grad_clip=5 --set 'axes={\"grad_clip\": [1, 2]}'").code, 0);
+  // So must a value that "set" gives to all runs.
+  expect_mistake(plain + "set.grad_clip=5 --set 'axes={\"grad_clip\": [1, 2]}'", "--set set.grad_clip: found 5, but");
   // Each config has one axis that names it.
   const std::string config = "{\"x\": {\"config\": \"base.json\"}}";
   for (const char* order : {"{{\"name\": [\"base\"], \"config\": {}}}", "{{\"config\": {}, \"name\": [\"base\"]}}"})

@@ -22,7 +22,8 @@ class SweepStops : public SweepCommand {
     SweepCommand::SetUp();
     write_base({{"dir", "none"}, {"steps", 100000000}, {"log_every", 1}, {"checkpoint_every", 0}});
   }
-  // The command of a sweep whose runs have seeds 1 to `runs` and start together.
+  // The command of a sweep whose runs have seeds 1 to `runs` and start together. A launcher without {ranks} gets the
+  // number of ranks in its environment.
   std::string sweep(int runs, const std::string& more = "", const std::string& launcher = "") {
     Json json = {{"base", "base.json"},
                  {"dir", (dir_ / "made").string()},
@@ -30,7 +31,8 @@ class SweepStops : public SweepCommand {
                  {"retries", 0},
                  {"resources", {{"jobs", runs}}}};
     for (int seed = 1; seed <= runs; ++seed) json["seeds"].push_back(seed);
-    if (!launcher.empty()) json["resources"].update({{"ranks", 2}, {"launcher", launcher}});
+    const std::string told = launcher.find("{ranks}") == std::string::npos ? "env RANKS={ranks} " : "";
+    if (!launcher.empty()) json["resources"].update({{"ranks", 2}, {"launcher", told + launcher}});
     write_file_atomically(dir_ / "sweep.json", json.dump(2));
     return "sweep " + (dir_ / "sweep.json").string() + " " + more;
   }

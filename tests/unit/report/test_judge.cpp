@@ -101,6 +101,32 @@ TEST(Judge, SaysWhetherThePublishedOrderIsKept) {
             "order of small: not as published: muon before adamw by +0.1000 ± 0.2484 (published: behind by 0.0500)");
 }
 
+TEST(Judge, AnOrderIsOfTheSameStepAndOfPublishedValuesThatDiffer) {
+  const auto note = [](double adamw, double muon, int64_t step) {
+    ResultSet set = two_optimizers();
+    set.targets = {target("adamw", adamw), target("muon", muon)};
+    set.targets[1]["step"] = step;
+    return judge(set).notes[0];
+  };
+  EXPECT_TRUE(note(3.0, 3.05, 10).starts_with("order of small: not as published"));
+  for (const std::string& text : {note(3.0, 3.05, 20), note(3.05, 3.0, 20), note(3.0, 3.0, 10)})
+    EXPECT_FALSE(text.starts_with("order")) << text;
+}
+
+// Two runs of one seed are one sample, and which of them would be paired is arbitrary.
+TEST(Judge, ARepeatedSeedIsNamedAndNotPaired) {
+  ResultSet set = two_optimizers();
+  set.runs.push_back(set.runs[1]);  // adamw at 0.01 with seed 1
+  const std::vector<ResultGroup> groups = make_groups(set);
+  for (const auto& [group, other] : {std::pair(1, 0), {0, 1}})
+    EXPECT_EQ(paired_difference(set, groups[group], groups[other]).count, 2) << "seeds 2 and 3";
+  EXPECT_NEAR(paired_difference(set, groups[1], groups[0]).mean, -0.1, 1e-12);
+  const std::string text = render(judge(set), TableFormat::text);
+  const std::string warning = "warning: adamw: several runs of seed 1 are counted as different seeds";
+  EXPECT_NE(text.find(warning), std::string::npos) << text;
+  EXPECT_EQ(render(judge(two_optimizers()), TableFormat::text).find("several runs"), std::string::npos);
+}
+
 TEST(Judge, ADivergedGroupHasNoDistance) {
   ResultSet set = two_optimizers();
   set.targets = {target("adamw", 3.0), target("muon", 3.05)};
@@ -179,6 +205,18 @@ TEST(Judge, WhatIsNotThroughOrDivergedIsSaid) {
   EXPECT_NE(text.find("unfinished"), std::string::npos) << text;
   EXPECT_NE(text.find("diverged"), std::string::npos) << text;
   EXPECT_NE(text.find("1 of 2 runs are unfinished"), std::string::npos) << text;
+}
+
+TEST(Judge, AMetricThatAFinishedRunLacksIsSaid) {
+  ResultSet set = two_optimizers();
+  set.metric = "val_loss_galore";
+  const std::string text = render(judge(set), TableFormat::text);
+  EXPECT_NE(text.find("not measured"), std::string::npos) << text;
+  EXPECT_NE(text.find("10 of 10 runs are finished without val_loss_galore"), std::string::npos) << text;
+  EXPECT_EQ(text.find("unfinished"), std::string::npos) << text;
+  EXPECT_EQ(text.find("open"), std::string::npos) << text;
+  for (ResultRun& run : set.runs) run.steps = 7;
+  EXPECT_NE(render(judge(set), TableFormat::text).find("10 of 10 runs are unfinished"), std::string::npos);
 }
 
 TEST(Judge, TablesInEveryForm) {
@@ -363,6 +401,16 @@ TEST_F(Targets, AreReadStrictly) {
       error(R"({"targets": [{"config": "a", "metric": "val_loss_galore", "perplexity": 20, "step": 1, "source": ""}]})")
           .find("batches: is missing"),
       std::string::npos);
+  auto two = [&](const std::string& first, const std::string& second) {
+    const std::string setup = R"({"config": "a.json", "metric": "val_loss", "step": 10, "source": "")";
+    return error(R"({"targets": [)" + setup + ", " + first + "}, " + setup + ", " + second + "}]}");
+  };
+  EXPECT_NE(
+      two(R"("nats": 3)", R"("nats": 4)").find("targets.1.nats: found 4.0, expected 3 nats as another result has"),
+      std::string::npos);
+  EXPECT_NE(two(R"("perplexity": 1)", R"("nats": 4)").find("targets.1.nats: found 4.0"), std::string::npos);
+  EXPECT_EQ(two(R"("nats": 3)", R"("nats": 3)"), "") << "reported twice";
+  EXPECT_EQ(two(R"("nats": 3)", R"("nats": 4, "set": {"optimizer.lr": 0.1})"), "");
   auto elsewhere = [&](const std::string& more) {
     return error(R"({"targets": [], "elsewhere": [{"source": "a", "what": "b", "optimizer": "muon")" + more + "}]}");
   };

@@ -39,6 +39,21 @@ TEST(Results, ARunDivergesWithItsNewestValidationLoss) {
   EXPECT_FALSE(run_with(rows + "{\"step\": 60, \"val_loss\": 5.2}\n").diverged);
 }
 
+// The loss before the mark is of other text, so it is neither the best loss nor a point of the curve.
+TEST(Results, LossesBeforeAChangedEvaluationAreLeftOut) {
+  const std::string rows =
+      "{\"step\": 20, \"loss\": 6, \"tokens\": 200}\n{\"step\": 20, \"val_loss\": 3.5}\n"
+      "{\"step\": 20, \"evaluation\": \"changed\"}\n";
+  EXPECT_TRUE(run_with(rows).validation.empty());
+  const ResultRun run =
+      run_with(rows + "{\"step\": 40, \"loss\": 5, \"tokens\": 400}\n{\"step\": 40, \"val_loss\": 5.5}\n");
+  ASSERT_EQ(run.validation.at("val_loss").size(), 1u);
+  EXPECT_EQ(run.validation.at("val_loss")[0].loss, 5.5);
+  EXPECT_FALSE(reaches(run, "val_loss", 4)) << "only the other text was as easy";
+  EXPECT_EQ(reaches(run, "val_loss", 6)->tokens, 400);
+  EXPECT_EQ(run.training.size(), 2u);
+}
+
 TEST(Results, ARunThatPatienceEndedIsFinished) {
   const std::string rows =
       "{\"step\": 20, \"loss\": 6, \"val_loss\": 5.5}\n{\"step\": 40, \"val_loss\": 5.75}\n{\"step\": 40, \"ended\": "

@@ -213,6 +213,7 @@ TEST_F(SweepFile, RunsHaveDifferentNames) {
   json_["tune"] = {{"path", "optimizer.lr"}, {"factors", {9.99998, 9.99999}}};
   expect("tune.factors: found optimizer.lr 1.1 twice, rounded to 6 digits");
   json_["tune"]["factors"] = {1, 2};
+  json_.erase("set");
   json_["axes"] = {{"size", {{"a b", {{"optimizer.lr", 1}}}, {"a-b", {{"optimizer.lr", 8}}}}}};
   expect("found two runs with the folder " + folder_ / "out/a-b_...: (a b) and (a-b)");
   json_["tune"] = {{"path", "optimizer.lr"}, {"values", {1e-310}}};  // not a normal number
@@ -266,6 +267,41 @@ TEST_F(SweepFile, APartOfASectionIsSetAfterTheSection) {
   EXPECT_EQ(config.optimizer.rates().main, 0.5);
 }
 
+// A label or `set` may give a whole section, of which another axis, `set` or `tune` overwrites a part.
+TEST_F(SweepFile, APartThatIsOverwrittenIsRefused) {
+  const std::string file = folder_ / "sweep.json";
+  const Json good = json_, section = {{"name", "muon"}, {"lr", 0.5}, {"adamw", {{"lr", 0.25}}}};
+  const Json rates = {{"high", {{"optimizer.lr", 0.125}}}};
+  json_["axes"] = {{"optimizer", {{"muon", {{"optimizer", section}}}}}, {"rate", rates}};
+  expect(": axes.optimizer.muon.optimizer: found 0.5, but " + file);
+  expect(": axes.rate.high.optimizer.lr sets optimizer.lr to 0.125; remove one of them");
+  json_["axes"] = {{"rate", rates}, {"optimizer", {{"muon", {{"optimizer", section}}}}}};
+  expect(": axes.optimizer.muon.optimizer: found 0.5, but ");
+  json_["axes"] = {{"optimizer.adamw.lr", {0.1}}, {"optimizer", {{"muon", {{"optimizer", section}}}}}};
+  expect(": axes.optimizer.muon.optimizer: found 0.25, but ");
+  json_["axes"] = {{"optimizer.adamw.lr", {0.25}}, {"optimizer", {{"muon", {{"optimizer", section}}}}}};
+  EXPECT_EQ(error(), "") << "the same value";
+  json_["axes"] = {{"optimizer", {{"muon", {{"optimizer", section}}}}}};
+  json_["tune"] = {{"path", "optimizer.lr"}, {"values", {0.1}}};
+  expect(": axes.optimizer.muon.optimizer: found optimizer.lr, which tune.path sets, too; remove one of them");
+  json_["tune"] = {{"path", "optimizer.lr"}, {"factors", {1, 2}}};
+  EXPECT_EQ(error(), "") << "factors of the label's own rate";
+  json_ = good;
+  json_["tune"] = {{"path", "optimizer.lr"}, {"values", {0.1}}};
+  EXPECT_EQ(error(), "") << "the labels' sections have no rate";
+  json_["set"] = {{"optimizer", section}};
+  json_["axes"] = {{"grad_clip", {1}}};
+  expect(": set.optimizer: found optimizer.lr, which tune.path sets, too");
+  json_.erase("tune");
+  json_["axes"] = {{"rate", rates}};
+  expect(": set.optimizer: found 0.5, but ");
+  json_["set"] = {{"optimizer.lr", 0.5}};
+  expect(": set.optimizer.lr: found 0.5, but ");
+  json_["axes"] = {{"optimizer", {{"muon", {{"optimizer", {{"name", "muon"}, {"lr", 0.25}}}}}}}};
+  expect(": axes.optimizer.muon.optimizer: found 0.25, but ");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+}
+
 TEST_F(SweepFile, AnAxisCanBePartOfTheBasesName) {
   json_["base"] = "{kind}.json";
   json_["axes"] = {{"kind", {"base", "none"}}};
@@ -290,7 +326,11 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
   };
   with("axes", {{"optimizer.lrr", {0.1, 0.2}}}, "optimizer.lrr: unknown key 'lrr'; did you mean 'lr'?");
   with("axes", {{"optimizer.lr", Json::array()}}, "axes.optimizer.lr: found an axis without values");
-  with("axes", {{"optimizer.lr", {0.1, 0.10}}}, "found two runs with the folder " + folder_ / "out/lr0.1");
+  with("axes", {{"optimizer.lr", {0.1, 0.10}}}, "axes.optimizer.lr: found 0.1 twice");
+  with("axes", {{"grad_clip", {1, 2, 1.0}}}, "axes.grad_clip: found 1.0 twice");
+  with("axes", {{"kind", {{"a,b", Json::object()}}}},
+       "axes.kind: found the label 'a,b', expected no comma, which separates the labels of --only");
+  with("axes", {{"data.train", {"a.bin,b.bin"}}}, "axes.data.train: found the label 'a.bin,b.bin', expected no comma");
   with("axes", {{"optimizer.name", {"muon", "muoon"}}}, "did you mean 'muon'?");
   with("axes", {{"run.seed", {1, 2}}}, "not allowed in a sweep; use the sweep's key \"seeds\"");
   with("axes", {{"run.dir", {"a"}}}, "not allowed in a sweep, which chooses the folders of its runs");
@@ -301,18 +341,35 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
   with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, 0.1}}}, "tune.values: found 0.1 twice");
   with("tune", {{"path", "optimizer.lr"}, {"values", {1}}, {"extend", 1}},
        "found 1, expected 0, or a factor greater than 1 and at most 1000");
+  with("tune", {{"path", {"optimizer.lr", "optimizer.lr"}}, {"values", {1}}}, "tune.path: found optimizer.lr twice");
+  with("tune", {{"path", "optimizer.lr"}, {"values", {1}}, {"farthest", 4}},
+       "tune.farthest: found it without extend, expected both");
   with("tune", {{"path", "data.reading"}, {"factors", {1}}}, "found no number at data.reading");
   with("seeds", {1, 2, 1}, "seeds: found 1 twice");
   with("metric", "val_los",
        "found 'val_los', expected one of val_loss, val_loss_batch_mean, val_loss_galore; did you mean 'val_loss'?");
   with("metric", "val_loss_galore", "which needs data.batch_means; the config has none");
   with("against", "adamw", "found 'adamw', expected a label of an axis");
+  with("resources", {{"ranks", 2}, {"launcher", "srun -n 2"}},
+       "resources.launcher: found no {ranks}, expected it where the number of ranks belongs");
+  with("resources", {{"ranks", 2}, {"launcher", "srun -n {rank}"}},
+       "resources.launcher: found {rank}, expected {ranks}");
+  with("resources", {{"ranks", 2}, {"launcher", "srun -n {ranks} {"}}, "resources.launcher: found {, expected {ranks}");
   with("set", {{"data.train", "/nowhere.bin"}}, "/nowhere.bin");
   with("base", "other.json", "other.json");
   with("basis", "base.json", "unknown key 'basis'; did you mean 'base'?");
   folder_.write("targets.json", R"({"targets": [{"config": "base.json", "metric": "accuracy"}]})");
   with("targets", "targets.json", "targets.0.metric: found 'accuracy', expected one of val_loss");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+}
+
+TEST_F(SweepFile, TheLabelOfAgainstIsOfOneAxis) {
+  json_["against"] = "none";
+  json_["axes"] = {{"clip", {{"none", Json::object()}, {"one", {{"grad_clip", 1}}}}},
+                   {"z", {{"none", Json::object()}, {"some", {{"z_loss", 1e-4}}}}}};
+  expect("against: found 'none', a label of the axes clip and z; expected a label of one axis");
+  json_["against"] = "one";
+  EXPECT_EQ(error(), "");
 }
 
 TEST_F(SweepFile, AFileWithoutPlaceForAnEditIsOneLine) {
