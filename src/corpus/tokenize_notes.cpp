@@ -209,6 +209,22 @@ void check_shards(const fs::path& folder, const Json& manifest) {
   }
 }
 
+void check_sizes(const fs::path& folder, const Json& shards, int32_t vocab_size) {
+  auto check = [](const std::string& path, uint64_t expected) {
+    std::error_code missing;
+    const uint64_t found = fs::file_size(path, missing);
+    if (missing || found != expected)
+      fail("{}: found {}, expected the {} bytes written; remove progress.json and the shards beside it to start afresh",
+           path, missing ? "no file" : fmt::format("{} bytes", found), expected);
+  };
+  for (const Json& shard : shards) {
+    const std::string path = folder / shard.at("file").get<std::string>();
+    check(path, shard::header_bytes + shard.at("tokens").get<uint64_t>() * shard::token_bytes(vocab_size));
+    check(path + shard::documents_suffix,
+          shard::documents_header_bytes + shard.at("documents").get<uint64_t>() * sizeof(uint64_t));
+  }
+}
+
 void remove_shards_from(const fs::path& folder, const std::string& pattern, uint64_t first) {
   for (const fs::path& file : shard_files_from(folder, pattern, first)) fs::remove(file);
 }

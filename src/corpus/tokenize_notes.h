@@ -71,6 +71,9 @@ void read_note(const std::filesystem::path& path, const std::function<void(const
 // if the folder holds a further shard with a name of `rowan tokenize`, because training would read it.
 void check_shards(const std::filesystem::path& folder, const Json& manifest);
 
+// Checks that every shard of a list, and its document index, still exists with its size. Throws Error if not.
+void check_sizes(const std::filesystem::path& folder, const Json& shards, int32_t vocab_size);
+
 // Removes the shards of a pattern whose number is at least `first`, with their indices and .part files.
 void remove_shards_from(const std::filesystem::path& folder, const std::string& pattern, uint64_t first);
 
