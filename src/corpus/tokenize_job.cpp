@@ -365,7 +365,7 @@ class Job {
       fs::remove(folder_ / "progress.json");
       fail("found no document in the input{}", why);
     }
-    Json manifest = {{"format", "rowan-shards-1"},
+    Json manifest = {{"format", manifest_format},
                      {"tokenizer",
                       {{"spec", tokenizer_.spec()},
                        {"hash", hex(tokenizer_.hash())},
