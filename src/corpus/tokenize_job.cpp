@@ -359,11 +359,8 @@ class Job {
 
   void finish() {
     if (result_.total.documents == 0) {
-      std::string why;
-      for (const auto& [reason, skipped] : result_.skipped)
-        why += fmt::format("; {} skipped: {} (first {})", skipped.count, reason, skipped.first);
       fs::remove(folder_ / "progress.json");
-      fail("found no document in the input{}", why);
+      fail("found no document in the input{}", text_of(result_.skipped));
     }
     Json manifest = {{"format", manifest_format},
                      {"tokenizer",
@@ -383,6 +380,13 @@ class Job {
 };
 
 }  // namespace
+
+std::string text_of(const AllSkipped& skipped) {
+  std::string text;
+  for (const auto& [reason, records] : skipped)
+    text += fmt::format("; {} skipped: {} (first {})", records.count, reason, records.first);
+  return text;
+}
 
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress) {
