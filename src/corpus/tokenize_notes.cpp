@@ -39,7 +39,7 @@ void check_shard(const fs::path& folder, const Json& entry) {
 }
 
 // A kind of values in a note.
-struct Kind {
+struct ValueKind {
   const char* name;
   bool (*fits)(const Json&);
 };
@@ -48,11 +48,11 @@ bool is_checksum(const Json& value) {
   const auto& digits = value.get_ref<const std::string&>();
   return digits.size() == 16 && digits.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
-constexpr Kind an_object{"an object", [](const Json& value) { return value.is_object(); }};
-constexpr Kind a_list{"a list", [](const Json& value) { return value.is_array(); }};
-constexpr Kind a_text{"a text", [](const Json& value) { return value.is_string(); }};
-constexpr Kind a_count{"an integer of at least 0", [](const Json& value) { return value.is_number_unsigned(); }};
-constexpr Kind a_checksum{"16 hexadecimal digits", is_checksum};
+constexpr ValueKind an_object{"an object", [](const Json& value) { return value.is_object(); }};
+constexpr ValueKind a_list{"a list", [](const Json& value) { return value.is_array(); }};
+constexpr ValueKind a_text{"a text", [](const Json& value) { return value.is_string(); }};
+constexpr ValueKind a_count{"an integer of at least 0", [](const Json& value) { return value.is_number_unsigned(); }};
+constexpr ValueKind a_checksum{"16 hexadecimal digits", is_checksum};
 
 // Checks that a note has the values that a job reads, each of the right kind.
 class NoteCheck {
@@ -85,7 +85,7 @@ class NoteCheck {
     const std::string shown = found.is_structured() ? found.is_array() ? "a list" : "an object" : found.dump();
     refuse_damaged(path_, fmt::format("{}: found {}, expected {}", place, shown, expected));
   }
-  const Json& get(const Json& of, const std::string& place, const std::string& key, const Kind& kind) const {
+  const Json& get(const Json& of, const std::string& place, const std::string& key, const ValueKind& kind) const {
     if (!of.is_object()) refuse(place.substr(0, place.size() - 1), of, an_object.name);
     const auto found = of.find(key);
     if (found == of.end())
