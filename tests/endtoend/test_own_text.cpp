@@ -155,6 +155,11 @@ TEST_F(OwnText, ATokenizerOfOnesOwn) {
   const Outcome other = here("tokenizer train --vocabulary 310 --out mine.model text");
   EXPECT_NE(other.err.find("mine.model: found another tokenizer"), std::string::npos) << other.err;
   EXPECT_EQ(read_file(dir_ / "mine.model"), mine);
+  write_file_atomically(dir_ / "lines.jsonl", "[1]\n" + json_line(std::string(300, 'a') + " the cat sat on the mat"));
+  const Outcome left_out = here("tokenizer train --vocabulary 300 --out lines.model lines.jsonl text/*.txt");
+  EXPECT_EQ(left_out.code, 0) << left_out.err;
+  EXPECT_NE(left_out.err.find("skipped 1: no string field 'text' (first: lines.jsonl, line 1)\n"), std::string::npos)
+      << left_out.err;
   const Outcome much = here("tokenizer train --vocabulary 90000 --out much.model text");
   EXPECT_EQ(much.code, 2);
   EXPECT_TRUE(much.err.ends_with("\n") && much.err.starts_with("passed over 1 file (first: text/e.png)")) << much.err;
