@@ -55,7 +55,14 @@ void run_tales(const TalesOptions& options) {
   std::filesystem::path out = options.out;
   check_folder(out, FolderKind::tales);
   const std::string magic(reinterpret_cast<const char*>(&shard::magic_u16), sizeof shard::magic_u16);
-  for (const char* name : {"train.bin", "validation.bin"}) check_replaced(out / name, magic, "a token shard");
+  for (const char* name : {"train.bin", "validation.bin"}) {
+    check_replaced(out / name, magic, "a token shard");
+    if (std::filesystem::exists(out / name) && !std::filesystem::exists(out / "entropy.json"))
+      fail(
+          "{}: found a shard without the entropy.json of rowan tales beside it, expected no file; choose another "
+          "folder",
+          (out / name).string());
+  }
   make_directories(out);
   const FolderLock lock(out, "writes tales there", [](const std::string& text) { tell("rowan: {}\n", text); });
   Tales tales;

@@ -68,10 +68,14 @@ void add_texts(const fs::path& folder, std::vector<fs::path>& found, std::set<fs
   }
 }
 
-// The text files in a folder and its subfolders, sorted by path.
-std::vector<fs::path> texts_in(const fs::path& folder, PassedOver& passed) {
+// The text files in a folder and its subfolders except `out`, sorted by path.
+std::vector<fs::path> texts_in(const fs::path& folder, const fs::path& out, PassedOver& passed) {
+  std::error_code missing;
+  if (fs::equivalent(folder, out, missing))
+    fail("{}: found the folder of --out among the inputs, expected another folder for the shards", folder.string());
   std::vector<fs::path> found;
   std::set<fs::path> visited;
+  if (const fs::path place = fs::canonical(out, missing); !missing) visited.insert(place);
   add_texts(folder, found, visited, passed);
   sort_by_bytes(found);
   if (found.empty())
@@ -81,7 +85,7 @@ std::vector<fs::path> texts_in(const fs::path& folder, PassedOver& passed) {
 
 }  // namespace
 
-std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes) {
+std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes, const fs::path& out) {
   std::vector<std::string> paths;
   PassedOver passed;
   auto take = [&](const std::filesystem::path& path) {
@@ -98,7 +102,7 @@ std::vector<std::string> expand_texts(const std::vector<std::string>& arguments,
       if (!std::filesystem::is_directory(path))
         take(path);
       else
-        for (const std::filesystem::path& text : texts_in(path, passed)) take(text);
+        for (const std::filesystem::path& text : texts_in(path, out, passed)) take(text);
     }
   }
   if (passed.count) tell("{}; of folders, {} are read\n", passed.text(), text_names);

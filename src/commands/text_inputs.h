@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,10 @@ namespace rowan {
 // files in it and its subfolders, sorted by path. Links are followed, and a folder is read once however many lead to
 // it. Hidden files and subfolders are skipped. One line on stderr counts the other files that are not read. Adds the
 // sizes of the files on disk to `bytes`. Throws Error if nothing matches, if a path is neither file nor folder, if a
-// folder cannot be read, or if it has no text files.
-std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes);
+// folder cannot be read, or if it has no text files. `out` is the folder that the command writes, if it has one: it is
+// skipped, and an Error as an argument, because its files are not text of the user.
+std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes,
+                                      const std::filesystem::path& out = {});
 
 // The default of --validation for inputs that take `bytes` bytes on disk: the last tenth of the text, or the last part
 // that takes about 50 MB on disk if that is less. If standard input is among the inputs, the length is unknown. The

@@ -49,12 +49,12 @@ class Meter {
     tell("{}{}{}", terminal_ ? "\r\033[K" : "", line, terminal_ ? "" : "\n");
   }
 
-  void done(const TokenizeResult& result) {
+  void done(const TokenizeResult& result, bool holds_out) {
     const TokenizeProgress& total = result.total;
     tell("{}{} documents, {} tokens ({} of them for validation) from {:.1f} MB of text in {}\n",
          terminal_ ? "\r\033[K" : "", total.documents, total.tokens, result.validation_tokens,
          static_cast<double>(total.text_bytes) / 1e6, human_duration(elapsed()));
-    if (result.validation_tokens == 0)
+    if (result.validation_tokens == 0 && holds_out)
       tell("warning: no text was held out for validation; use --validation or --validation-input\n");
     else if (result.validation_tokens == total.tokens)
       tell("warning: all text was held out for validation, and none is left to train on; use another --validation\n");
@@ -79,8 +79,8 @@ void run_tokenize(TokenizeArguments& arguments) {
   if (!arguments.end.empty()) options.end = named<shard::EndPlace>("--end", arguments.end);
   auto tokenizer = make_tokenizer(arguments.tokenizer, named<InvalidUtf8>("--invalid", arguments.invalid));
   uint64_t total = 0;
-  options.inputs = expand_texts(arguments.inputs, total);
-  options.validation_inputs = expand_texts(arguments.validation_inputs, total);
+  options.inputs = expand_texts(arguments.inputs, total, options.out);
+  options.validation_inputs = expand_texts(arguments.validation_inputs, total, options.out);
   if (options.validation == "auto") {
     const std::optional<std::string> noted = noted_validation(options.out);
     options.validation = noted                               ? *noted
@@ -95,7 +95,7 @@ void run_tokenize(TokenizeArguments& arguments) {
          result.total.tokens, result.validation_tokens,
          known ? "" : "; standard input was not read, because its text cannot be added to finished shards");
   else
-    meter.done(result);
+    meter.done(result, options.validation != "none" || !options.validation_inputs.empty());
 }
 
 }  // namespace

@@ -30,7 +30,9 @@ void run_tokenizer(TokenizerArguments& arguments) {
   uint64_t bytes = 0;
   arguments.training.inputs = expand_texts(arguments.inputs, bytes);
   arguments.training.bpe = arguments.kind == "bpe";
-  const std::string model = train_tokenizer(arguments.training);
+  AllSkipped all;
+  const std::string model = train_tokenizer(arguments.training, all);
+  for (const auto& [reason, skipped] : all) tell("skipped {}: {} (first: {})\n", skipped.count, reason, skipped.first);
   std::error_code unreadable;
   if (std::filesystem::exists(arguments.out, unreadable) && read_file(arguments.out) != model)
     fail("{}: found another tokenizer, which existing shards and runs may need; choose another --out", arguments.out);

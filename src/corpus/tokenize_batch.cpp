@@ -7,9 +7,7 @@
 #include "corpus/json_line.h"
 
 namespace rowan {
-namespace {
 
-// Extracts the text of a JSON line. If the line has no text, sets `skipped` to the reason and returns false.
 bool extract_text(std::string_view line, const std::string& field, std::string& text, SkippedRecord& skipped) {
   thread_local std::vector<JsonMember> members;
   skipped.reason = "not JSON";
@@ -30,8 +28,6 @@ bool extract_text(std::string_view line, const std::string& field, std::string& 
   skipped.reason.clear();
   return true;
 }
-
-}  // namespace
 
 TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, TextSplit split,
                               const Tokenizer& tokenizer, shard::EndPlace end) {

@@ -31,6 +31,9 @@ struct TokenizedBatch {
   uint64_t text_bytes = 0;
 };
 
+// Extracts the text of a JSON line. If the line has no text, sets the reason in `skipped` and returns false.
+bool extract_text(std::string_view line, const std::string& field, std::string& text, SkippedRecord& skipped);
+
 // Tokenizes a batch. Skips documents without text or without tokens, and text that the tokenizer refuses. Of line
 // formats and --split blank it skips records of white space too, and of JSON Lines also each line that is not an object
 // with a string at `field`, and each string that is not Unicode (invalid UTF-8, or a lone surrogate). `field` is the

@@ -256,6 +256,7 @@ class Job {
           std::lock_guard lock(reading_);
           if (!reader_->next(raw)) return;
           raw.source = pending_[raw.source];
+          check_size(raw);
           ticket = next_ticket_++;
         }
         TokenizedBatch batch = tokenize_batch(raw, options_.field, options_.split, tokenizer_, end_);
@@ -271,6 +272,19 @@ class Job {
       if (!failure_) failure_ = std::current_exception();
       turn_.notify_all();
     }
+  }
+
+  // At the end of an input, compares its size with settings_: another process may still write it, or have cut it.
+  void check_size(const RawBatch& raw) const {
+    const std::string& path = inputs_[raw.source];
+    if (!raw.last_of_source || path == "-") return;
+    const auto size = settings_.at("inputs").at(raw.source).at("bytes").get<uint64_t>();
+    std::error_code removed;
+    const uint64_t now = fs::file_size(path, removed);
+    for (const uint64_t found : {raw.source_bytes, removed ? size : now})
+      if (found != size)
+        fail("{}: found {} bytes, expected {} as at the start; the file has changed while it was read", path, found,
+             size);
   }
 
   // Writes one batch. Called in the order of the input, with `writing_` locked.
@@ -345,13 +359,10 @@ class Job {
 
   void finish() {
     if (result_.total.documents == 0) {
-      std::string why;
-      for (const auto& [reason, skipped] : result_.skipped)
-        why += fmt::format("; {} skipped: {} (first {})", skipped.count, reason, skipped.first);
       fs::remove(folder_ / "progress.json");
-      fail("found no document in the input{}", why);
+      fail("found no document in the input{}", text_of(result_.skipped));
     }
-    Json manifest = {{"format", "rowan-shards-1"},
+    Json manifest = {{"format", manifest_format},
                      {"tokenizer",
                       {{"spec", tokenizer_.spec()},
                        {"hash", hex(tokenizer_.hash())},
@@ -362,12 +373,20 @@ class Job {
     manifest["train"] = to_json(train_->finish())["shards"];
     manifest["validation"] = to_json(validation_->finish())["shards"];
     result_.validation_tokens = validation_->tokens();
+    for (const char* split : {"train", "validation"}) check_sizes(folder_, manifest[split], tokenizer_.vocab_size());
     write_file_atomically(folder_ / "manifest.json", manifest.dump(1) + "\n");
     remove_notes_of_work(folder_);
   }
 };
 
 }  // namespace
+
+std::string text_of(const AllSkipped& skipped) {
+  std::string text;
+  for (const auto& [reason, records] : skipped)
+    text += fmt::format("; {} skipped: {} (first {})", records.count, reason, records.first);
+  return text;
+}
 
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress) {

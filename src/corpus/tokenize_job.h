@@ -61,9 +61,13 @@ struct Skipped {
   std::string first;  // place and details of the first record
 };
 
+using AllSkipped = std::map<std::string, Skipped>;  // by reason
+// "; COUNT skipped: REASON (first PLACE)" for each reason, for the end of an error message.
+std::string text_of(const AllSkipped& skipped);
+
 struct TokenizeResult {
   TokenizeProgress total;
-  std::map<std::string, Skipped> skipped;
+  AllSkipped skipped;
   uint64_t validation_tokens = 0;  // number of validation tokens among total.tokens
   bool already_done = false;
 };

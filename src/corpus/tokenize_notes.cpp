@@ -34,6 +34,103 @@ void check_shard(const fs::path& folder, const Json& entry) {
   for (int64_t i = 0; i < documents; ++i) shard.index()->start(i);
 }
 
+[[noreturn]] void refuse_damaged(const fs::path& path, const std::string& why) {
+  fail("{}: damaged: {}; remove it and the shards beside it to start afresh", path.string(), why);
+}
+
+// A kind of values in a note.
+struct ValueKind {
+  const char* name;
+  bool (*fits)(const Json&);
+};
+bool is_checksum(const Json& value) {
+  if (!value.is_string()) return false;
+  const auto& digits = value.get_ref<const std::string&>();
+  return digits.size() == 16 && digits.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+constexpr ValueKind an_object{"an object", [](const Json& value) { return value.is_object(); }};
+constexpr ValueKind a_list{"a list", [](const Json& value) { return value.is_array(); }};
+constexpr ValueKind a_text{"a text", [](const Json& value) { return value.is_string(); }};
+constexpr ValueKind a_count{"an integer of at least 0", [](const Json& value) { return value.is_number_unsigned(); }};
+constexpr ValueKind a_checksum{"16 hexadecimal digits", is_checksum};
+
+// Checks that a note has the values that a job reads, each of the right kind.
+class NoteCheck {
+ public:
+  explicit NoteCheck(const fs::path& path) : path_(path) {}
+
+  void check(const Json& note) const {
+    if (!note.is_object()) refuse("the file", note, an_object.name);
+    const Json& settings = get(note, "", "settings", an_object);
+    get(settings, "settings/", "validation_inputs", a_count);
+    each(settings, "settings/", "inputs",
+         [&](const Json& input, const std::string& place) { get(input, place, "path", a_text); });
+    for (const char* key : {"documents", "tokens", "text_bytes"}) get(note, "", key, a_count);
+    each(note, "", "sources", [&](const Json& source, const std::string& place) {
+      get(source, place, "path", a_text);
+      get(source, place, "hash64", a_checksum);
+      for (const char* key : {"bytes", "documents", "tokens"}) get(source, place, key, a_count);
+    });
+    for (const auto& [reason, skipped] : get(note, "", "skipped", an_object).items()) {
+      get(skipped, "skipped/" + reason + "/", "count", a_count);
+      get(skipped, "skipped/" + reason + "/", "first", a_text);
+    }
+    path_.filename() == "progress.json" ? check_progress(note) : check_manifest(note);
+  }
+
+ private:
+  const fs::path& path_;
+
+  [[noreturn]] void refuse(const std::string& place, const Json& found, const std::string& expected) const {
+    const std::string shown = found.is_structured() ? found.is_array() ? "a list" : "an object" : found.dump();
+    refuse_damaged(path_, fmt::format("{}: found {}, expected {}", place, shown, expected));
+  }
+  const Json& get(const Json& of, const std::string& place, const std::string& key, const ValueKind& kind) const {
+    if (!of.is_object()) refuse(place.substr(0, place.size() - 1), of, an_object.name);
+    const auto found = of.find(key);
+    if (found == of.end())
+      refuse_damaged(path_, fmt::format("{}{}: found nothing, expected {}", place, key, kind.name));
+    if (!kind.fits(*found)) refuse(place + key, *found, kind.name);
+    return *found;
+  }
+  template <typename Check>
+  void each(const Json& of, const std::string& place, const std::string& key, Check check) const {
+    const Json& entries = get(of, place, key, a_list);
+    for (size_t i = 0; i < entries.size(); ++i) check(entries[i], fmt::format("{}{}/{}/", place, key, i));
+  }
+  // Returns the sum of the shards' tokens.
+  uint64_t check_list(const Json& of, const std::string& place, const std::string& key) const {
+    uint64_t tokens = 0;
+    each(of, place, key, [&](const Json& shard, const std::string& at) {
+      get(shard, at, "file", a_text);
+      get(shard, at, "checksum", a_checksum);
+      get(shard, at, "documents", a_count);
+      tokens += get(shard, at, "tokens", a_count).get<uint64_t>();
+    });
+    return tokens;
+  }
+  void check_manifest(const Json& note) const {
+    if (const Json& format = get(note, "", "format", a_text); format != manifest_format)
+      refuse("format", format, Json(manifest_format).dump());
+    const uint64_t tokens = check_list(note, "", "train") + check_list(note, "", "validation");
+    if (note["tokens"] != tokens) refuse("tokens", note["tokens"], fmt::format("{}, the sum of the shards", tokens));
+  }
+  void check_progress(const Json& note) const {
+    for (const std::string split : {"train", "validation"}) {
+      const Json& shards = get(note, "", split, an_object);
+      check_list(shards, split + "/", "shards");
+      for (const char* key : {"part_tokens", "part_documents"}) get(shards, split + "/", key, a_count);
+    }
+    const Json& next = get(note, "", "next", an_object);
+    for (const char* key : {"source", "record"}) get(next, "next/", key, a_count);
+    if (next.contains("hash64")) get(next, "next/", "hash64", a_text);
+    if (!note.contains("pending")) return;
+    const Json& pending = get(note, "", "pending", a_list);
+    for (const Json& input : pending)
+      if (!a_count.fits(input)) refuse("pending", input, a_count.name);
+  }
+};
+
 Json read_any_size(const fs::path& path) { return try_parse_json(read_file(path), SIZE_MAX); }
 
 }  // namespace
@@ -186,18 +283,10 @@ void check_sources(const fs::path& path, const Json& note) {
 }
 
 void read_note(const fs::path& path, const std::function<void(const Json&)>& use) {
-  const auto damaged = [&](const char* why) {
-    fail("{}: damaged: {}; remove it and the shards beside it to start afresh", path.string(), why);
-  };
   const Json content = read_any_size(path);
-  if (content.is_discarded()) damaged("not JSON");
-  try {
-    use(content);
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& error) {
-    damaged(error.what());
-  }
+  if (content.is_discarded()) refuse_damaged(path, "not JSON");
+  NoteCheck(path).check(content);
+  use(content);
 }
 
 void check_shards(const fs::path& folder, const Json& manifest) {
@@ -206,6 +295,22 @@ void check_shards(const fs::path& folder, const Json& manifest) {
     for (const fs::path& file : shard_files_from(folder, pattern, manifest.at(split).size()))
       if (file.extension() == ".bin")
         fail("{}: found a shard that manifest.json does not list, which training would read; remove it", file.string());
+  }
+}
+
+void check_sizes(const fs::path& folder, const Json& shards, int32_t vocab_size) {
+  auto check = [](const std::string& path, uint64_t expected) {
+    std::error_code missing;
+    const uint64_t found = fs::file_size(path, missing);
+    if (missing || found != expected)
+      fail("{}: found {}, expected the {} bytes written; remove progress.json and the shards beside it to start afresh",
+           path, missing ? "no file" : fmt::format("{} bytes", found), expected);
+  };
+  for (const Json& shard : shards) {
+    const std::string path = folder / shard.at("file").get<std::string>();
+    check(path, shard::header_bytes + shard.at("tokens").get<uint64_t>() * shard::token_bytes(vocab_size));
+    check(path + shard::documents_suffix,
+          shard::documents_header_bytes + shard.at("documents").get<uint64_t>() * sizeof(uint64_t));
   }
 }
 

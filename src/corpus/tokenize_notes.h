@@ -22,6 +22,9 @@ inline constexpr char train_shards[] = "train-*.bin", validation_shards[] = "val
 // it.
 inline constexpr char manifest_before_growth[] = "manifest.before.json";
 
+// The manifest's value of `format`.
+inline constexpr char manifest_format[] = "rowan-shards-1";
+
 // Hashes are stored as hexadecimal text, because some JSON readers round 64-bit integers.
 std::string hex(uint64_t value);
 uint64_t from_hex(const std::string& text);
@@ -64,12 +67,15 @@ void check_settings(const std::filesystem::path& path, const Json& before, const
 void check_sources(const std::filesystem::path& path, const Json& note);
 
 // Parses the file, with any number of values, because it lists every input, and calls use(content). Throws Error naming
-// the file as damaged if it is not JSON, or if `use` finds a missing key or a wrong type.
+// the file as damaged, and the key, if it is not JSON, or if a value that a job reads is missing or of another kind.
 void read_note(const std::filesystem::path& path, const std::function<void(const Json&)>& use);
 
 // Checks each shard against its manifest entry: token count, checksum, document index. Throws Error if they differ, or
 // if the folder holds a further shard with a name of `rowan tokenize`, because training would read it.
 void check_shards(const std::filesystem::path& folder, const Json& manifest);
+
+// Checks that every shard of a list, and its document index, still exists with its size. Throws Error if not.
+void check_sizes(const std::filesystem::path& folder, const Json& shards, int32_t vocab_size);
 
 // Removes the shards of a pattern whose number is at least `first`, with their indices and .part files.
 void remove_shards_from(const std::filesystem::path& folder, const std::string& pattern, uint64_t first);

@@ -1,10 +1,11 @@
 #include "corpus/train_tokenizer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file_identity.h"
-#include "corpus/json_line.h"
+#include "corpus/tokenize_batch.h"
 #include "tokenizer/utf8.h"
 
 #ifdef ROWAN_SENTENCEPIECE_TRAINER
@@ -19,11 +20,11 @@ namespace {
 constexpr size_t longest_sentence = 4000;  // in bytes; the trainer skips sentences of more than 4192 bytes
 
 // Iterates over the lines of all texts. Splits long lines at a space or between two characters. Skips empty lines and
-// lines that are not valid UTF-8.
+// lines that are not valid UTF-8. Counts in `skipped` what tokenizing skips too.
 class Sentences : public sentencepiece::SentenceIterator {
  public:
-  explicit Sentences(const TokenizerTraining& training)
-      : reader_(training.inputs, training.format, TextSplit::line), field_(training.field) {
+  Sentences(const TokenizerTraining& training, AllSkipped& skipped)
+      : training_(training), skipped_(skipped), reader_(training.inputs, training.format, TextSplit::line) {
     Next();
   }
 
@@ -32,7 +33,7 @@ class Sentences : public sentencepiece::SentenceIterator {
   sentencepiece::util::Status status() const override { return {}; }
 
   void Next() override {
-    do {
+    for (bool valid = false; !valid || sentence_.empty();) {
       while (at_ >= text_.size())
         if (!next_text()) {
           done_ = true;
@@ -51,17 +52,29 @@ class Sentences : public sentencepiece::SentenceIterator {
       at_ = end + (whole ? 1 : 0);
       if (sentence_.ends_with('\r')) sentence_.pop_back();
       std::erase(sentence_, '\0');
-    } while (sentence_.empty() || first_invalid_utf8(sentence_) != sentence_.size());
+      valid = first_invalid_utf8(sentence_) == sentence_.size();
+      if (!valid) skip("not UTF-8", "");
+    }
   }
 
  private:
+  const TokenizerTraining& training_;
+  AllSkipped& skipped_;
   RawReader reader_;
-  std::string field_;
   RawBatch batch_;
   size_t record_ = 0;
   std::string text_, sentence_;
   size_t at_ = 0;
-  bool done_ = false;
+  bool done_ = false, counted_ = false;  // counted_: the record is counted in skipped_
+
+  // Counts the current record, once.
+  void skip(const std::string& reason, const std::string& detail) {
+    if (std::exchange(counted_, true)) return;
+    Skipped& all = skipped_[reason];
+    if (all.count++ == 0)
+      all.first = fmt::format("{}, line {}{}{}", training_.inputs[batch_.source], batch_.first_record + record_,
+                              detail.empty() ? "" : ": ", detail);
+  }
 
   bool next_text() {
     while (record_ >= batch_.ends.size()) {
@@ -70,21 +83,22 @@ class Sentences : public sentencepiece::SentenceIterator {
     }
     const std::string_view record = batch_.record(record_++);
     at_ = 0;
-    text_ = batch_.json ? text_of(record) : std::string(record);
+    counted_ = false;
+    text_ = record;
+    if (batch_.json) take_field(record);
     return true;
   }
 
-  std::string text_of(std::string_view line) const {
-    try {
-      std::vector<JsonMember> members;
-      read_members(line, members);
-      std::string_view text;  // if a key appears twice, the last value counts, as in tokenize_batch()
-      for (const JsonMember& member : members)
-        if (member.key == field_) text = member.value;
-      if (text.starts_with('"')) return json_string(text);
-    } catch (const Error&) {  // tokenizing would skip this text, too
-    }
-    return "";
+  void take_field(std::string_view line) {
+    text_.clear();
+    SkippedRecord skipped;
+    if (line.find_first_not_of(" \t\r\n") == std::string_view::npos)
+      skipped.reason = "blank line";
+    else if (extract_text(line, training_.field, text_, skipped) && text_.empty())
+      skipped.reason = "no text";
+    if (skipped.reason.empty()) return;
+    text_.clear();
+    skip(skipped.reason, skipped.detail);
   }
 };
 
@@ -117,10 +131,11 @@ std::string name_of_texts(const std::vector<std::string>& inputs) {
 
 }  // namespace
 
-std::string train_tokenizer(const TokenizerTraining& training) {
+std::string train_tokenizer(const TokenizerTraining& training, AllSkipped& skipped) {
   check_given_once(training.inputs);
-  Sentences sentences(training);
-  if (sentences.done()) fail("{}: found no text to train a tokenizer on", name_of_texts(training.inputs));
+  Sentences sentences(training, skipped);
+  if (sentences.done())
+    fail("{}: found no text to train a tokenizer on{}", name_of_texts(training.inputs), text_of(skipped));
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train({{"model_type", training.bpe ? "bpe" : "unigram"},
                                                                   {"vocab_size", std::to_string(training.vocabulary)},
@@ -137,7 +152,7 @@ std::string train_tokenizer(const TokenizerTraining& training) {
   return model;
 }
 #else
-std::string train_tokenizer(const TokenizerTraining&) {
+std::string train_tokenizer(const TokenizerTraining&, AllSkipped&) {
   fail("this build has no sentencepiece trainer; install libsentencepiece-dev and configure again");
 }
 #endif

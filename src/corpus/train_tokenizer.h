@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "corpus/raw_text.h"
+#include "corpus/tokenize_job.h"
 
 namespace rowan {
 
@@ -19,8 +20,9 @@ struct TokenizerTraining {
 };
 
 // Returns the content of the model file. The model replaces no characters and keeps repeated spaces. Every byte is a
-// piece, so no text is unknown. Throws Error if there is no text, if the text does not yield `vocabulary` ids, or if
-// the build has no trainer.
-std::string train_tokenizer(const TokenizerTraining& training);
+// piece, so no text is unknown. `skipped` counts the records that are left out, whole or in part: lines of JSON as in
+// tokenize_batch(), and lines that are not UTF-8. Throws Error if there is no text, if the text does not yield
+// `vocabulary` ids, or if the build has no trainer.
+std::string train_tokenizer(const TokenizerTraining& training, AllSkipped& skipped);
 
 }  // namespace rowan

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <set>
+#include <span>
 
 #include "base/error.h"
 #include "base/file_identity.h"
@@ -15,6 +16,16 @@ namespace {
 // returned.
 size_t find_part(const std::vector<int64_t>& bounds, int64_t value) {
   return static_cast<size_t>(std::upper_bound(bounds.begin(), bounds.end() - 1, value) - bounds.begin()) - 1;
+}
+
+// Throws Error if an id of a shard's tokens, which start at position `begin`, is not below `limit`. `what` says what
+// the limit is.
+void check_ids(const Shard& shard, int64_t begin, std::span<const int32_t> ids, int64_t limit, std::string_view what) {
+  uint32_t largest = 0;
+  for (int32_t id : ids) largest = std::max(largest, static_cast<uint32_t>(id));
+  if (largest < static_cast<uint64_t>(limit)) return;
+  const int64_t at = std::find(ids.begin(), ids.end(), static_cast<int32_t>(largest)) - ids.begin();
+  fail("{}: token {}: found id {}, expected less than {}, {}", shard.path().string(), begin + at, largest, limit, what);
 }
 
 }  // namespace
@@ -53,17 +64,19 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
   if (rows_ == 0)
     fail("{}: found {} tokens in {} shard{}, expected enough for one row with data.reading {}",
          shards_.front().path().string(), tokens(), shards_.size(), shards_.size() == 1 ? "" : "s", name_of(reading));
-  look_through();
+  look_through(vocab_size, "the vocabulary size");
 }
 
-void Dataset::look_through() const {
+void Dataset::look_through(int64_t limit, std::string_view what) const {
   std::vector<int32_t> block(1 << 16);
   int64_t left = looked_through;
   for (size_t s = 0; s < shards_.size(); ++s) {
-    if (shards_[s].vocab_size() > 0) continue;
-    for (int64_t begin = offsets_[s], count; begin < offsets_[s + 1] && left > 0; begin += count, left -= count) {
-      count = std::min({offsets_[s + 1] - begin, static_cast<int64_t>(block.size()), left});
-      copy({begin, count}, block.data());
+    const Shard& shard = shards_[s];
+    if (shard.vocab_size() > 0) continue;
+    for (int64_t begin = 0, count; begin < shard.tokens() && left > 0; begin += count, left -= count) {
+      count = std::min({shard.tokens() - begin, static_cast<int64_t>(block.size()), left});
+      shard.copy_tokens(begin, count, block.data());
+      check_ids(shard, begin, std::span(block).first(static_cast<size_t>(count)), limit, what);
     }
   }
 }
@@ -109,13 +122,7 @@ void Dataset::copy(Range range, int32_t* out) const {
     const Shard& shard = shards_[s];
     const int64_t begin = range.begin - offsets_[s], count = std::min(range.count, shard.tokens() - begin);
     shard.copy_tokens(begin, count, out);
-    uint32_t largest = 0;
-    for (int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<uint32_t>(out[i]));
-    if (largest >= static_cast<uint64_t>(vocab_size_)) {
-      const int64_t at = std::find(out, out + count, static_cast<int32_t>(largest)) - out;
-      fail("{}: token {}: found id {}, expected less than {}, the vocabulary size", shard.path().string(), begin + at,
-           largest, vocab_size_);
-    }
+    check_ids(shard, begin, {out, static_cast<size_t>(count)}, vocab_size_, "the vocabulary size");
     range = {range.begin + count, range.count - count};
     out += count;
   }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/data_config.h"
@@ -32,6 +33,9 @@ class Dataset {
           int64_t vocab_size, const std::optional<DocumentConfig>& documents = {});
 
   static constexpr int64_t looked_through = int64_t{1} << 26;
+  // Throws Error if an id that is not below `limit` is among the first `looked_through` tokens of the shards that do
+  // not state their vocabulary. `what` says in the message what the limit is.
+  void look_through(int64_t limit, std::string_view what) const;
 
   const std::vector<Shard>& shards() const { return shards_; }
   // The first shard that names its tokenizer; the first shard if none does.
@@ -68,7 +72,6 @@ class Dataset {
   // Throws Error if the end id is not in the vocabulary. The message names `key`, the setting that needs an end token.
   void check_end_id(const char* key) const;
   void check_documents(const DocumentConfig& documents) const;
-  void look_through() const;
 
   Reading reading_;
   int64_t sequence_length_, vocab_size_, rows_ = 0;

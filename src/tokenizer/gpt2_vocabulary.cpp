@@ -72,10 +72,16 @@ std::vector<std::string> read_encoder(const fs::path& path, const ByteAlphabet& 
   const Json json = try_parse_json(read_file(path));
   if (!json.is_object() || json.size() <= single_bytes)
     fail("{}: expected a JSON object of tokens and ids", path.string());
-  std::vector<std::string> tokens(json.size() - 1);
+  std::unordered_map<uint64_t, std::string> texts;
   for (const auto& [text, id] : json.items()) {
     if (!id.is_number_unsigned() || id.get<uint64_t>() >= json.size())
       fail("{}: token '{}': found id {}, expected 0 to {}", path.string(), text, id.dump(), json.size() - 1);
+    if (const auto [first, is_first] = texts.emplace(id.get<uint64_t>(), text); !is_first)
+      fail("{}: found the tokens '{}' and '{}' with id {}, expected one token for an id", path.string(), first->second,
+           text, id.dump());
+  }
+  std::vector<std::string> tokens(json.size() - 1);
+  for (const auto& [text, id] : json.items()) {
     if (text == "<|endoftext|>") {
       if (id != tokens.size())
         fail("{}: <|endoftext|>: found id {}, expected the last id {}", path.string(), id.dump(), tokens.size());

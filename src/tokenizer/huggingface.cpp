@@ -72,6 +72,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     const std::string type = model.choice("type", {"BPE", "Unigram"}, model.has("merges") ? "BPE" : "Unigram");
     type == "BPE" ? read_bpe(model) : read_unigram(model);
     model.finish();
+    names_.clear();
     vocab_size_ = static_cast<int32_t>(texts_.size());
     stands_for_nothing_.resize(texts_.size());
     const std::optional<int32_t> usual_end = usual_end_id();
@@ -118,7 +119,8 @@ class HuggingFaceTokenizer : public Tokenizer {
 
  private:
   TextRules rules_;
-  std::vector<std::string> texts_;  // decoded text of every id
+  std::vector<std::string> texts_;                  // decoded text of every id
+  std::unordered_map<int32_t, std::string> names_;  // the token of every id read so far, as the file writes it
   std::vector<bool> stands_for_nothing_;
   std::map<std::string, int32_t> added_;
   std::set<std::string> in_text_;  // added tokens that are not special and are therefore recognized in text
@@ -137,6 +139,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     for (JsonObject& token : root.objects("added_tokens")) {
       const int64_t id = token.integer("id", {}, 0, most_ids - 1);
       const std::string content = token.string("content");
+      take_id(token, "id", static_cast<int32_t>(id), content, content);
       added_[content] = static_cast<int32_t>(id);
       set_text(id, content);
       if (token.boolean("special", false) || content.empty()) continue;
@@ -151,6 +154,15 @@ class HuggingFaceTokenizer : public Tokenizer {
     }
     raw_added_.finish();
     normalized_added_.finish();
+  }
+
+  // Notes the token of an id. An added token may repeat a token of the vocabulary, as its name or as its `bytes`.
+  void take_id(const JsonObject& place, const char* key, int32_t id, const std::string& name,
+               const std::string& bytes) {
+    const auto [first, is_first] = names_.emplace(id, name);
+    if (!is_first && first->second != name && first->second != bytes)
+      place.fail(key, fmt::format("found the tokens '{}' and '{}' with id {}, expected one token for an id",
+                                  first->second, name, id));
   }
 
   void set_text(int64_t id, std::string text) {
@@ -192,6 +204,7 @@ class HuggingFaceTokenizer : public Tokenizer {
         model.fail("vocab", fmt::format("token '{}': found id {}, expected 0 to {}", token, id.dump(), most_ids - 1));
       const auto number = id.get<int32_t>();
       const auto bytes = rules_.byte_level() ? alphabet.decode(token) : std::nullopt;
+      take_id(model, "vocab", number, token, bytes.value_or(token));
       if (added_.contains(token)) continue;
       ids_.emplace(bytes.value_or(token), number);
       bytes ? set_text(number, *bytes) : set_piece(number, token);
@@ -254,6 +267,7 @@ class HuggingFaceTokenizer : public Tokenizer {
         model.fail("vocab", fmt::format("found {}, expected a piece and its score", entry.dump()));
       const auto& piece = entry[0].get_ref<const std::string&>();
       const auto id = static_cast<int32_t>(&entry - &vocabulary[0]);
+      take_id(model, "vocab", id, piece, piece);
       if (piece.size() > Unigram::longest_piece)
         model.fail("vocab",
                    fmt::format("found a piece of {} bytes, expected at most {}", piece.size(), Unigram::longest_piece));

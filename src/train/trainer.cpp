@@ -58,6 +58,16 @@ void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uin
   if (tokenizer) check_same_tokenizer(shard.tokenizer_hash(), name, tokenizer->hash(), config.tokenizer);
 }
 
+// Shards that do not name their tokenizer must at least have ids of the config's tokenizer, which may have fewer ids
+// than the model.
+void check_ids_of_tokenizer(const TrainConfig& config, const Tokenizer& tokenizer, const BatchSource& batches,
+                            const ValidationSet* validation) {
+  if (tokenizer.vocab_size() == config.model.vocabulary) return;  // checked already
+  const std::string what = "the number of ids of " + config.tokenizer;
+  for (const Dataset& corpus : batches.corpora()) corpus.look_through(tokenizer.vocab_size(), what);
+  if (validation) validation->data().look_through(tokenizer.vocab_size(), what);
+}
+
 }  // namespace
 
 Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator)
@@ -84,6 +94,7 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
                                                   config.run.eval_tokens ? config.run.eval_tokens : INT64_MAX);
   const std::unique_ptr<Tokenizer> tokenizer = fitting_tokenizer(config);
   check_tokenizers(config, tokenizer.get(), batches_.tokenizer_hash(), validation_.get());
+  if (tokenizer) check_ids_of_tokenizer(config, *tokenizer, batches_, validation_.get());
   if (validation_ && tokenizer) validation_bytes_ = text_of_targets(*validation_, *tokenizer).bytes;
   if (!config.data.hellaswag.empty())
     hellaswag_ =

@@ -162,6 +162,15 @@ TEST_F(Folders, NothingIsWrittenOverFilesOfOthers) {
   expect_mistake("tales --stories 2 --validation-stories 2 --out " + folder,
                  "train.bin: found a file of another kind, expected a token shard or no file");
   EXPECT_EQ(contents(dir_ / "theirs"), before);
+  fs::create_directories(dir_ / "shards");
+  for (const char* name : {"train.bin", "validation.bin"}) {
+    fs::copy_file(dir_ / "train.bin", dir_ / "shards" / name);
+    const Files shards = contents(dir_ / "shards");
+    expect_mistake("tales --stories 2 --validation-stories 2 --out " + (dir_ / "shards").string(),
+                   std::string(name) + ": found a shard without the entropy.json of rowan tales beside it");
+    EXPECT_EQ(contents(dir_ / "shards"), shards);
+    fs::remove(dir_ / "shards" / name);
+  }
 
   // An export keeps a card that a person wrote.
   write_file_atomically(dir_ / "model/README.md", "my card");

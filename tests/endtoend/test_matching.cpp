@@ -55,6 +55,20 @@ TEST_F(Matching, ValidationShardsOfAnotherTokenizer) {
   expect_mistake(train(" --set data.validation=" + at("theirs/validation-*.bin")), "data.validation: ");
 }
 
+// The model may have more ids than the tokenizer, but no token may be such an id.
+TEST_F(Matching, ShardsWithoutATokenizerHaveIdsOfTheConfigs) {
+  const std::string padded = train(" --set model.vocab_size=300 --set run.dir=" + at("padded"));
+  write_small_shard(dir_ / "plain.bin", 301);
+  std::string bytes = read_file(dir_ / "plain.bin");
+  const std::string id = "\x1d\x01";  // 285
+  write_file_atomically(dir_ / "above.bin", bytes.replace(1024 + 2 * 7, 2, id));
+  for (const char* split : {"train", "validation"})
+    expect_mistake(padded + " --set data." + split + "=" + at("above.bin"),
+                   at("above.bin") + ": token 7: found id 285, expected less than 257, the number of ids of bytes");
+  const Outcome fits = rowan(padded + " --set data.train=" + at("plain.bin"));
+  EXPECT_EQ(fits.code, 0) << fits.err;
+}
+
 TEST_F(Matching, WhatIsReadOfAFinishedRun) {
   const Outcome trained = rowan(train());
   ASSERT_EQ(trained.code, 0) << trained.err;

@@ -39,7 +39,10 @@ TEST_F(OwnText, AFolderIsTokenizedAndATenthHeldOut) {
   EXPECT_NEAR(manifest["validation"][0]["tokens"].get<double>(), 0.1 * manifest["tokens"].get<double>(), 60);
   const Outcome none = here("tokenize --tokenizer bytes --validation none --out all text/*.txt");
   EXPECT_EQ(none.code, 0);
-  EXPECT_NE(none.err.find("warning: no text was held out"), std::string::npos) << none.err;
+  EXPECT_EQ(none.err.find("warning"), std::string::npos) << "none was asked for: " << none.err;
+  const Outcome little = here("tokenize --tokenizer bytes --validation hash:1e-12 --out little text/*.txt");
+  EXPECT_EQ(little.code, 0);
+  EXPECT_NE(little.err.find("warning: no text was held out"), std::string::npos) << little.err;
   for (const char* rule : {"documents:99", "every:1", "tokens:99999999999"}) {
     const Outcome every =
         here(std::string("tokenize --tokenizer bytes --validation ") + rule + " --out " + rule + " text");
@@ -78,6 +81,18 @@ TEST_F(OwnText, NoTextOfAFolderIsLeftOutSilently) {
   fs::create_directories(dir_ / "links");
   fs::create_symlink("nowhere", dir_ / "links/a.txt");
   expect_mistake("tokenize --tokenizer bytes --out x " + (dir_ / "links").string(), "links/a.txt, a broken link)");
+}
+
+// A second command must not read the manifest of the first one as text.
+TEST_F(OwnText, TheFolderOfTheShardsIsNoText) {
+  for (int i = 0; i < 2; ++i) {
+    const Outcome made = here("tokenize --tokenizer bytes --out text/shards text");
+    ASSERT_EQ(made.code, 0) << made.err;
+    EXPECT_EQ(Json::parse(read_file(dir_ / "text/shards/manifest.json"))["sources"].size(), 3u);
+  }
+  const std::string text = (dir_ / "text").string();
+  expect_mistake("tokenize --tokenizer bytes --out " + text + " " + text,
+                 "text: found the folder of --out among the inputs, expected another folder for the shards");
 }
 
 TEST_F(OwnText, AFolderThatCannotBeReadIsNamed) {
@@ -140,6 +155,11 @@ TEST_F(OwnText, ATokenizerOfOnesOwn) {
   const Outcome other = here("tokenizer train --vocabulary 310 --out mine.model text");
   EXPECT_NE(other.err.find("mine.model: found another tokenizer"), std::string::npos) << other.err;
   EXPECT_EQ(read_file(dir_ / "mine.model"), mine);
+  write_file_atomically(dir_ / "lines.jsonl", "[1]\n" + json_line(std::string(300, 'a') + " the cat sat on the mat"));
+  const Outcome left_out = here("tokenizer train --vocabulary 300 --out lines.model lines.jsonl text/*.txt");
+  EXPECT_EQ(left_out.code, 0) << left_out.err;
+  EXPECT_NE(left_out.err.find("skipped 1: no string field 'text' (first: lines.jsonl, line 1)\n"), std::string::npos)
+      << left_out.err;
   const Outcome much = here("tokenizer train --vocabulary 90000 --out much.model text");
   EXPECT_EQ(much.code, 2);
   EXPECT_TRUE(much.err.ends_with("\n") && much.err.starts_with("passed over 1 file (first: text/e.png)")) << much.err;

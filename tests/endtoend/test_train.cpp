@@ -36,14 +36,15 @@ class Train : public TrainCommand {
 };
 
 TEST_F(Train, QuickstartAtReducedSizeComesNearTheEntropyFloor) {
-  ASSERT_EQ(rowan("tales --out " + dir_.string()).code, 0);
+  const fs::path tales = dir_ / "tales";
+  ASSERT_EQ(rowan("tales --out " + tales.string()).code, 0);
   Outcome result = rowan("train " + quoted(source_path("configs/quickstart.json")) +
-                         " --set run.steps=220 --set data.train=" + (dir_ / "train.bin").string() +
-                         " --set data.validation=" + (dir_ / "validation.bin").string() + " --set run.eval_every=0" +
+                         " --set run.steps=220 --set data.train=" + (tales / "train.bin").string() +
+                         " --set data.validation=" + (tales / "validation.bin").string() + " --set run.eval_every=0" +
                          into("quickstart"));
   ASSERT_EQ(result.code, 0) << result.err;
   const Json last = rows(run("quickstart")).back();
-  const Json floor = Json::parse(read_file(dir_ / "entropy.json"))["shards"]["validation.bin"]["nats_per_token"];
+  const Json floor = Json::parse(read_file(tales / "entropy.json"))["shards"]["validation.bin"]["nats_per_token"];
   EXPECT_GT(last["val_loss"].get<double>(), floor.get<double>()) << "no honest model beats the entropy";
   EXPECT_LT(last["val_loss"].get<double>(), floor.get<double>() + 0.4);
   EXPECT_NE(result.err.find("entropy of the whole validation text"), std::string::npos);

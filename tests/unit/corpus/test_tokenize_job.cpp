@@ -2,6 +2,8 @@
 
 #include <cstring>
 #include <filesystem>
+#include <functional>
+#include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -381,6 +383,62 @@ TEST(TokenizeJob, ByteOrderMarksAndCarriageReturns) {
   run(options);
   EXPECT_EQ(tokens(folder / "out/train-00000.bin"),
             (std::vector<uint16_t>{256, 'a', 256, 'b', '\r', '\n', 256, 0xef, 0xbb, 0xbf, 'c', '\r', '\n'}));
+}
+
+// Runs a job that calls change() at its first report, after the sizes of the inputs are noted and before they are read.
+// Returns the message of the error.
+std::string changed_meanwhile(const TokenizeOptions& options, const std::function<void()>& change) {
+  bool changed = false;
+  try {
+    tokenize(options, *make_tokenizer("bytes"), [&](const TokenizeProgress&) {
+      if (!std::exchange(changed, true)) change();
+    });
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(TokenizeJob, AnInputThatChangesWhileItIsReadIsRefused) {
+  TemporaryFolder folder;
+  const std::string lines = random_json_lines(3, 50), more = json_line("more");
+  const std::pair<std::string, std::string> inputs[] = {
+      {"a.txt", lines}, {"b.jsonl", lines}, {"c.jsonl.gz", gzip(lines)}, {"d.txt.zst", zstd(lines)}};
+  for (const auto& [name, text] : inputs) {
+    const std::string path = folder.write(name, text);
+    TokenizeOptions options = options_for({path}, folder / name + ".out");
+    const std::string added = name.ends_with(".gz") ? gzip(more) : name.ends_with(".zst") ? zstd(more) : more;
+    const std::string grown = changed_meanwhile(options, [&] { folder.write(name, text + added); });
+    EXPECT_EQ(grown, fmt::format("{}: found {} bytes, expected {} as at the start; the file has changed while it was "
+                                 "read",
+                                 path, text.size() + added.size(), text.size()));
+    EXPECT_FALSE(fs::exists(folder / name + ".out/manifest.json"));
+    folder.write(name, text);
+    const std::string cut = changed_meanwhile(options, [&] { fs::resize_file(path, text.size() / 2); });
+    EXPECT_TRUE(cut.starts_with(path + ": ")) << cut;
+    EXPECT_FALSE(fs::exists(folder / name + ".out/manifest.json"));
+  }
+}
+
+TEST(TokenizeJob, ShardsThatAreRemovedMeanwhileAreMissed) {
+  TemporaryFolder folder;
+  TokenizeOptions options = options_for({folder.write("a.jsonl", random_json_lines(4, 3000))}, folder / "out");
+  options.shard_tokens = 10000;
+  for (const char* name : {"train-00000.bin", "train-00000.bin.documents"}) {
+    std::string error;
+    bool removed = false;
+    try {
+      tokenize(options, *make_tokenizer("bytes"), [&](const TokenizeProgress&) {
+        if (!removed) removed = fs::remove(folder / "out/" + name);
+      });
+    } catch (const Error& caught) {
+      error = caught.what();
+    }
+    EXPECT_TRUE(removed);
+    EXPECT_TRUE(error.starts_with(folder / "out/" + name + ": found no file, expected the ")) << error;
+    EXPECT_FALSE(fs::exists(folder / "out/manifest.json"));
+    fs::remove_all(folder / "out");
+  }
 }
 
 TEST(TokenizeJob, TinyShakespeareAsLlmCWritesIt) {

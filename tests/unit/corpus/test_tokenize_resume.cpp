@@ -175,13 +175,50 @@ TEST(TokenizeResume, NotesOfOlderVersionsGoOn) {
   EXPECT_NE(refused("hash64", "x").find("records have changed"), std::string::npos);
 }
 
+TEST(TokenizeResume, DamagedNotesNameTheKey) {
+  TemporaryFolder folder;
+  TokenizeOptions options = options_for({folder.write("a.jsonl", random_json_lines(1, 9000))}, folder / "out");
+  interrupt(options, 3);
+  auto refused = [&](const std::string& name, const Json& right, const char* place, const Json& value) {
+    Json wrong = right;
+    wrong[Json::json_pointer(place)] = value;
+    folder.write("out/" + name, wrong.dump());
+    const std::string error = message(options), start = folder / "out/" + name + ": damaged: ",
+                      end = "; remove it and the shards beside it to start afresh";
+    EXPECT_TRUE(error.starts_with(start) && error.ends_with(end)) << error;
+    return error.substr(start.size(), error.size() - start.size() - end.size());
+  };
+  const Json begun = progress(options.out);
+  EXPECT_EQ(refused("progress.json", begun, "", Json::object()), "settings: found nothing, expected an object");
+  EXPECT_EQ(refused("progress.json", begun, "", Json::array()), "the file: found a list, expected an object");
+  EXPECT_EQ(refused("progress.json", begun, "/train/part_tokens", "5"),
+            "train/part_tokens: found \"5\", expected an integer of at least 0");
+  EXPECT_EQ(refused("progress.json", begun, "/next", 1), "next: found 1, expected an object");
+  folder.write("out/progress.json", begun.dump());
+  run(options);
+  const Json manifest = Json::parse(read_file(folder / "out/manifest.json"));
+  const std::string tokens = manifest["tokens"].dump();
+  EXPECT_EQ(refused("manifest.json", manifest, "", Json::object()), "settings: found nothing, expected an object");
+  EXPECT_EQ(refused("manifest.json", manifest, "/tokens", -1), "tokens: found -1, expected an integer of at least 0");
+  EXPECT_EQ(refused("manifest.json", manifest, "/tokens", 1),
+            "tokens: found 1, expected " + tokens + ", the sum of the shards");
+  EXPECT_EQ(refused("manifest.json", manifest, "/format", "rowan-shards-2"),
+            "format: found \"rowan-shards-2\", expected \"rowan-shards-1\"");
+  EXPECT_EQ(refused("manifest.json", manifest, "/train/0/checksum", "x"),
+            "train/0/checksum: found \"x\", expected 16 hexadecimal digits");
+  EXPECT_EQ(refused("manifest.json", manifest, "/sources/0", 5), "sources/0: found 5, expected an object");
+  folder.write("out/manifest.json", manifest.dump());
+  EXPECT_TRUE(run(options).already_done);
+}
+
 // The notes list every input, so their number of values has no limit.
 TEST(TokenizeResume, NotesOfAnyNumberOfInputsAreRead) {
   TemporaryFolder folder;
-  std::string text = "[1";
-  for (size_t i = 0; i < usual_values; ++i) text += ",1";
+  run(options_for({folder.write("a.txt", "a")}, folder / "out"));
+  Json manifest = Json::parse(read_file(folder / "out/manifest.json"));
+  manifest["more"] = std::vector<int>(usual_values + 1);
   size_t found = 0;
-  read_note(folder.write("manifest.json", text + "]"), [&](const Json& note) { found = note.size(); });
+  read_note(folder.write("manifest.json", manifest.dump()), [&](const Json& note) { found = note["more"].size(); });
   EXPECT_EQ(found, usual_values + 1);
 }
 

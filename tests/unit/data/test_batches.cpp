@@ -296,6 +296,10 @@ TEST_F(Batches, UserMistakesAreNamed) {
   EXPECT_ERROR(BatchSource(config({write("a.bin", llmc({1, 2, 50, 3}))}), 2, 1, 50),
                "a.bin: token 2: found id 50, expected less than 50");
   EXPECT_ERROR(BatchSource(config({write("w.bin", llmc({1, -5, 3}, 4))}), 2, 1, 50), "token 1: found id 4294967291");
+  const BatchSource fits(config({write("t.bin", llmc({1, 2, 49, 3}))}), 2, 1, 50);
+  EXPECT_NO_THROW(fits.corpora()[0].look_through(50, "the number of ids of bytes"));
+  EXPECT_ERROR(fits.corpora()[0].look_through(49, "the number of ids of bytes"),
+               "t.bin: token 2: found id 49, expected less than 49, the number of ids of bytes");
   for (const Tokens& few : {Tokens{}, Tokens{1}})
     EXPECT_ERROR(BatchSource(config({write("e.bin", llmc(few))}), 2, 1, 50), "expected enough for one row");
   EXPECT_ERROR(BatchSource(config({(folder_ / "none*").string()}), 2, 1, 50), "no such file");

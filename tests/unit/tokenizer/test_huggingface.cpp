@@ -310,6 +310,28 @@ TEST(HuggingFace, MistakesNameTheField) {
   EXPECT_NE(error_of("{").find("not valid JSON"), std::string::npos);
 }
 
+TEST(HuggingFace, AnIdHasOneToken) {
+  std::string twice = small();
+  twice.replace(twice.find(R"("abc":257)"), 9, R"("abc":256)");
+  EXPECT_EQ(error_of(twice),
+            "tokenizer.json:1: model.vocab: found the tokens 'ab' and 'abc' with id 256, expected one token for an id");
+  auto with = [](const std::string& added) {
+    std::string json = small();
+    return json.insert(json.find("[{") + 1, added);
+  };
+  EXPECT_NE(error_of(with(R"({"id":257,"content":"other"},)"))
+                .find("model.vocab: found the tokens 'other' and 'abc' with id 257"),
+            std::string::npos);
+  EXPECT_NE(error_of(with(R"({"id":259,"content":"other"},)")).find("'other' and '<|endoftext|>' with id 259"),
+            std::string::npos);
+  Json pieces = Json::parse(unigram(Json::array({{"a", -1.0}}), false));
+  pieces["added_tokens"].push_back({{"id", 2}, {"content", "other"}});
+  EXPECT_NE(error_of(pieces.dump()).find("model.vocab: found the tokens 'other' and 'a' with id 2"), std::string::npos);
+  TemporaryFolder folder;
+  folder.write("tokenizer.json", with(R"({"id":257,"content":"abc"},{"id":258,"content":" a"},)"));
+  EXPECT_EQ(make_tokenizer("huggingface:" + (folder / "tokenizer.json"))->decode(Ids{257, 258}), "abc a");
+}
+
 TEST(HuggingFace, ExportedBytesAreBytes) {
   TemporaryFolder folder;
   auto bytes = make_tokenizer("bytes");

@@ -156,12 +156,13 @@ TEST(SentencepieceModel, DamagedOnesAreRefusedOrSafe) {
 std::string trained(bool bpe) {
   TemporaryFolder folder;
   TokenizerTraining training;
+  AllSkipped skipped;
   training.inputs = {folder.write("a.jsonl", random_json_lines(1, 300)),
                      folder.write("b.txt", "caf\u00e9  two spaces\tand 1234 a tab\nthe the the cat sat on the mat\n")};
   training.bpe = bpe;
   training.vocabulary = 600;
   try {
-    return train_tokenizer(training);
+    return train_tokenizer(training, skipped);
   } catch (const Error& error) {
     if (std::string(error.what()).find("this build has no") == std::string::npos) throw;
     return "";
@@ -220,11 +221,12 @@ TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
   for (uint32_t code = 0x4e00; code < 0x4e00 + 500; ++code) append_utf8(characters, code);
   auto error = [&](const std::string& text, bool bpe) -> std::string {
     TokenizerTraining training;
+    AllSkipped skipped;
     training.inputs = {folder.write("text.txt", text)};
     training.bpe = bpe;
     training.vocabulary = 400;
     try {
-      train_tokenizer(training);
+      train_tokenizer(training, skipped);
     } catch (const Error& refused) {
       return refused.what();
     }
@@ -233,6 +235,9 @@ TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
   if (error("", true).find("this build has no") == 0) GTEST_SKIP() << "built without the trainer of sentencepiece";
   const std::string file = folder / "text.txt";
   EXPECT_EQ(error("\n\n", true), file + ": found no text to train a tokenizer on");
+  EXPECT_EQ(error("a\nb\xff\n\xff\n", true).find("no text"), std::string::npos);
+  EXPECT_EQ(error("\xff\n\xff", true),
+            file + ": found no text to train a tokenizer on; 2 skipped: not UTF-8 (first " + file + ", line 1)");
   EXPECT_EQ(error("hello world\n", true),
             file + ": found too little text for a vocabulary of 400 ids: the text gives at most 287");
   EXPECT_EQ(error("hello world\n", false),
@@ -242,6 +247,31 @@ TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
       file + ": found a vocabulary of 400 ids, expected at least 760 for the characters of the text and single bytes");
 }
 
+TEST(TrainedTokenizer, WhatIsSkippedIsCounted) {
+  TemporaryFolder folder;
+  TokenizerTraining training;
+  AllSkipped skipped;
+  const std::string lines =
+      random_json_lines(1, 300) + "\n{\"text\": 5}\n[1]\n{\"text\": \"cut\n{\"text\": \"\xff\"}\n" + json_line("");
+  const std::string text = folder.write("b.txt", "good\n\nbad \xff\n" + std::string(9000, '\xff') + "\n");
+  training.inputs = {folder.write("a.jsonl", lines), text};
+  training.vocabulary = 400;
+  try {
+    train_tokenizer(training, skipped);
+  } catch (const Error& error) {
+    GTEST_SKIP() << error.what();
+  }
+  std::map<std::string, uint64_t> counts;
+  for (const auto& [reason, records] : skipped) counts[reason] = records.count;
+  EXPECT_EQ(counts, (std::map<std::string, uint64_t>{{"blank line", 1},
+                                                     {"no string field 'text'", 2},
+                                                     {"no text", 1},
+                                                     {"not JSON", 1},
+                                                     {"not UTF-8", 2},
+                                                     {"not Unicode", 1}}));
+  EXPECT_EQ(skipped["not UTF-8"].first, text + ", line 3");
+}
+
 // A line longer than the longest sentence is cut between two characters. A line that is not UTF-8 may have no such
 // place and is skipped.
 TEST(TrainedTokenizer, LongLinesThatAreNotTextAreSkipped) {
@@ -249,10 +279,11 @@ TEST(TrainedTokenizer, LongLinesThatAreNotTextAreSkipped) {
   auto model = [&](const std::string& more) {
     TemporaryFolder folder;
     TokenizerTraining training;
+    AllSkipped skipped;
     training.inputs = {folder.write("a.txt", more + "\n" + text)};
     training.format = TextFormat::text;
     training.vocabulary = 400;
-    return train_tokenizer(training);
+    return train_tokenizer(training, skipped);
   };
   std::string expected;
   try {

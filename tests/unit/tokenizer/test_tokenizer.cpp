@@ -11,9 +11,11 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "random_text.h"
 #include "shared_files.h"
 #include "temporary_folder.h"
+#include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/utf8.h"
 
@@ -147,6 +149,31 @@ TEST(Tokenizer, RefusesInvalidUtf8WhenAsked) {
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "text is not UTF-8: byte 0xff at offset 2");
   }
+}
+
+TEST(Tokenizer, AWrongIdOfGpt2IsNamed) {
+  TemporaryFolder folder;
+  const ByteAlphabet alphabet;
+  Json vocabulary = Json::object();
+  for (int byte = 0; byte < 256; ++byte) vocabulary[alphabet.encode(std::string(1, static_cast<char>(byte)))] = byte;
+  vocabulary["<|endoftext|>"] = 256;
+  folder.write("merges.txt", "#version: 0.2\n");
+  auto error = [&](const Json& id) -> std::string {
+    Json changed = vocabulary;
+    if (!id.is_null()) changed["zz"] = id;
+    folder.write("vocab.json", changed.dump());
+    try {
+      make_tokenizer("gpt2:" + (folder / ""));
+    } catch (const Error& refused) {
+      return refused.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(error(Json()), "");
+  const std::string file = folder / "vocab.json: ";
+  EXPECT_EQ(error(1000), file + "token 'zz': found id 1000, expected 0 to 257");
+  EXPECT_EQ(error("x"), file + "token 'zz': found id \"x\", expected 0 to 257");
+  EXPECT_EQ(error('A'), file + "found the tokens 'A' and 'zz' with id 65, expected one token for an id");
 }
 
 class Gpt2 : public ::testing::Test {
