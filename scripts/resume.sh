@@ -3,9 +3,9 @@
 #
 #   scripts/resume.sh mpirun -n 8 build/rowan train CONFIG
 #
-# The script passes a stop signal (Ctrl-C, SIGTERM, a lost terminal) on as SIGUSR1, which mpirun and srun forward to
-# every rank. It does not send SIGTERM to mpirun, which would kill the ranks one second later. rowan saves and exits,
-# and this script exits with 130, 143 or 129. A second stop signal is passed on as SIGINT.
+# The script passes a stop signal (Ctrl-C, SIGTERM, SIGUSR1, a lost terminal) on as SIGUSR1, which mpirun and srun
+# forward to every rank. It does not send SIGTERM to mpirun, which would kill the ranks one second later. rowan saves and exits,
+# and this script exits with 130, 143, 138 or 129. A second stop signal is passed on as SIGINT.
 #
 # The script ends with the command's exit code if this code is
 #   0                   the run is done
@@ -13,6 +13,7 @@
 #   129, 130, 138, 143  rowan was stopped by SIGHUP, SIGINT, SIGUSR1 or SIGTERM
 #   2                   the user made a mistake; only within ROWAN_TIMEOUT seconds of the start, because later this code
 #                       can mean that a rank waited in vain for another rank
+#   126, 127            the command cannot be started
 #   any other           at the fifth failure in a row; a failure after an hour or more starts a new count
 set -um  # -m: the command gets its own process group, so a terminal's Ctrl-C reaches only this script
 
@@ -33,6 +34,7 @@ pass_on() {
 }
 trap 'pass_on 1' HUP
 trap 'pass_on 2' INT
+trap 'pass_on 10' USR1
 trap 'pass_on 15' TERM
 
 # -f: under -m, `wait` would also return when the command is suspended, and the loop below would spin. bash 4 has no -f.
@@ -50,7 +52,7 @@ while true; do
   code=$? lasted=$((SECONDS - start)) child=
   [ $asked -eq 0 ] || exit $((128 + asked))
   case $code in
-    0 | 124 | 129 | 130 | 138 | 143) exit $code ;;
+    0 | 124 | 126 | 127 | 129 | 130 | 138 | 143) exit $code ;;
     2) [ $lasted -ge "${ROWAN_TIMEOUT:-300}" ] || exit 2 ;;
   esac
   [ $lasted -ge 3600 ] && failures=0

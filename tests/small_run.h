@@ -28,9 +28,9 @@ inline void write_small_shard(const std::filesystem::path& path, int tokens) {
   write_file_atomically(path, bytes);
 }
 
-// Writes RUN/config.json, RUN/validation.bin and a checkpoint of step 1, without optimizer state. Every weight is
+// Writes RUN/config.json, RUN/validation.bin and a checkpoint of the step, without optimizer state. Every weight is
 // random, including norms and biases, so that a lost or swapped weight changes the results.
-inline void write_small_run(const std::filesystem::path& run, const Json& model, uint64_t seed = 5) {
+inline void write_small_run(const std::filesystem::path& run, const Json& model, uint64_t seed = 5, int64_t step = 1) {
   std::filesystem::create_directories(run);
   const std::string data = (run / "validation.bin").string();
   write_small_shard(data, 101);
@@ -49,9 +49,9 @@ inline void write_small_run(const std::filesystem::path& run, const Json& model,
     initial_values(parameter, seed, 0, parameter.numel(), values->data(), alone);
     sources.push_back({{parameter.name, "F32", parameter.shape}, [values] { return values->data(); }});
   }
-  CheckpointWriter writer(run / "checkpoints", 1);
+  CheckpointWriter writer(run / "checkpoints", step);
   writer.write(sources, {});
-  writer.commit({{"step", 1}}, {});
+  writer.commit({{"step", step}}, {});
 }
 
 inline Json small_llama() {

@@ -53,6 +53,13 @@ std::optional<FolderKind> folder_kind(const fs::path& folder) {
 }
 
 void check_folder(const fs::path& folder, FolderKind wanted) {
+  // MISSING/../FOLDER leads to FOLDER only when MISSING has been made, after this check.
+  fs::path before;
+  for (const fs::path& part : folder) {
+    if (part == ".." && !before.empty() && !fs::exists(before))
+      fail("{}: found .. after {}, which does not exist, expected a path without it", folder.string(), before.string());
+    before /= part;
+  }
   for (const Mark& mark : marks) {
     const auto file = file_of(mark, folder);
     if (file && mark.kind == wanted) return;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_path.h"
 #include "base/mapped_guard.h"
 #include "base/names.h"
 
@@ -253,6 +254,11 @@ void verify_checkpoint(const fs::path& checkpoint) {
   const Json& files = field(manifest, "files", path);
   field(files, "state.json", path);
   for (const auto& [name, entry] : files.items()) verify_file(checkpoint / name, entry, path);
+  const std::string state_file = (checkpoint / "state.json").string();
+  const Json state = parse_json({state_file, read_file(state_file)});
+  const Json* step = value_at(state, "step");
+  if (const int64_t named = step_of(checkpoint); named >= 0 && step && *step != named)
+    fail("{}: step: found {}, expected {} as the folder's name says", state_file, step->dump(), named);
 }
 
 std::vector<fs::path> list_checkpoints(const fs::path& folder) {

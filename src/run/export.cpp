@@ -109,6 +109,10 @@ bool is_replaceable(const fs::path& folder) {
 void write_folder(const fs::path& folder, const std::function<void(const fs::path&)>& write, const Note& note) {
   const fs::path part = part_of(folder);
   make_directories(part);
+  for (const auto& entry : fs::directory_iterator(part))
+    if (!is_of_an_export(entry.path().filename()))
+      fail("{}: found {}, expected only files of an export that was interrupted; remove it or choose another folder",
+           part.string(), entry.path().filename().string());
   const FolderLock lock(part, exports, note);
   try {
     for (const auto& entry : fs::directory_iterator(part))  // files left by a killed process

@@ -78,7 +78,7 @@ RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const
     fail("{}: --from: found {}, expected at most run.steps, which is {}", dir_.string(), *options_.from,
          config_.run.steps);
   const bool exists = fs::is_directory(dir_);
-  if (exists) check_folder(dir_, FolderKind::run);
+  check_folder(dir_, FolderKind::run);
   check_is_apart(dir_);
   if (exists) {
     lock();

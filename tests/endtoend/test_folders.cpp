@@ -180,6 +180,24 @@ TEST_F(Folders, NothingIsWrittenOverFilesOfOthers) {
   }
 }
 
+TEST_F(Folders, NoPathAvoidsTheCheckOfAFolder) {
+  write_small_run(run("run"), small_llama());
+  fs::create_directories(dir_ / "own");
+  write_file_atomically(dir_ / "own/config.json", "{}");
+  write_file_atomically(dir_ / "text.txt", "text");
+  const std::string around = (dir_ / "missing/../own").string(), path_of_text = (dir_ / "text.txt").string();
+  for (const std::string& command :
+       {export_into("missing/../own"), train("--set run.dir=" + around), "tales --out " + around,
+        "tokenize --tokenizer bytes --out " + around + " " + path_of_text})
+    expect_mistake(command, around + ": found .. after " + (dir_ / "missing").string() + ", which does not exist");
+  EXPECT_FALSE(fs::exists(dir_ / "missing"));
+
+  fs::create_directories(dir_ / "new.part");
+  write_file_atomically(dir_ / "new.part/thesis.txt", "precious");
+  expect_mistake(export_into("new"), "new.part: found thesis.txt, expected only files of an export");
+  EXPECT_EQ(read_file(dir_ / "new.part/thesis.txt"), "precious");
+}
+
 TEST_F(Folders, AnExportReplacesOnlyExportsOfRowan) {
   write_small_run(run("run"), small_llama());
   ASSERT_EQ(rowan(export_into("fresh")).code, 0);

@@ -110,12 +110,8 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
 // eval, generate and export take a run with --step; eval and export also take the folder of a checkpoint.
 TEST_F(RunTools, TakesAnyCheckpoint) {
   const fs::path checkpoints = run_ / "checkpoints";
-  auto copy = [&](int step) { fs::copy(checkpoints / "step_00000001", checkpoint_path(checkpoints, step)); };
-  for (int step : {2, 3}) copy(step);
-  // Gives step 2 other weights, and the lowest loss of the checkpoints that exist.
-  fs::remove_all(run_ / "checkpoints/step_00000002");
-  write_small_run(dir_ / "other", small_llama(), 9);
-  fs::rename(dir_ / "other/checkpoints/step_00000001", checkpoints / "step_00000002");
+  write_small_run(run_, small_llama(), 5, 3);
+  write_small_run(run_, small_llama(), 9, 2);  // other weights, and the lowest loss of the checkpoints that exist
   write_file_atomically(
       run_ / "metrics.jsonl",
       "{\"step\": 1, \"val_loss\": 3.5}\n{\"step\": 2, \"val_loss\": 2.5}\n{\"step\": 3, \"val_loss\": 3}\n"

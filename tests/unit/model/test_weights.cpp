@@ -252,14 +252,14 @@ TEST_F(Weights, InitIsAFileAFolderOrARun) {
 TEST_F(Weights, InitOfARunThatRotatesTakesANewerCheckpoint) {
   make(small_llama());
   const fs::path folder = run() / "checkpoints";
-  for (int64_t step : {2, 3}) fs::copy(checkpoint(), checkpoint_path(folder, step));
+  for (int64_t step : {2, 3}) write_small_run(run(), small_llama(), 5, step);
   std::string bytes = read_file(checkpoint_path(folder, 3) / "model.safetensors");
   bytes.back() ^= 1;
   write_file_atomically(checkpoint_path(folder, 3) / "model.safetensors", bytes);
   int notes = 0;
   auto rotate = [&](const std::string&) {
     if (notes++ > 0) return;
-    fs::copy(checkpoint(), checkpoint_path(folder, 4));
+    write_small_run(run(), small_llama(), 5, 4);
     fs::remove_all(checkpoint_path(folder, 2));
   };
   EXPECT_EQ(find_initial_weights(run().string(), config_, rotate), checkpoint_path(folder, 4) / "model.safetensors");

@@ -245,6 +245,10 @@ TEST_F(CheckpointTest, DamageIsSkippedAndNamed) {
   expect_contains(damaged_by([&] { fs::remove(bad / "model.safetensors"); }), "model.safetensors: no such file");
   expect_contains(damaged_by([&] { fs::remove(bad / "manifest.json"); }), "manifest.json: No such file");
   expect_contains(damaged_by([&] { fs::resize_file(bad / "manifest.json", 50); }), "manifest.json:");
+  fs::remove_all(bad);
+  fs::copy(dir_ / "step_00000001", bad, fs::copy_options::recursive);
+  EXPECT_EQ(error_of([&] { verify_checkpoint(bad); }),
+            (bad / "state.json").string() + ": step: found 1, expected 2 as the folder's name says");
   flip_byte(dir_ / "step_00000001" / "model.safetensors", 1);
   expect_contains(error_of([&] { newest(); }), "no undamaged checkpoint in");
 }
@@ -334,13 +338,13 @@ TEST_F(CheckpointTest, ARunThatRotatesIsReadAtAnyMoment) {
 TEST_F(CheckpointTest, ACheckpointThatVanishesBeforeItIsOpenedIsReplacedByANewerOne) {
   const Json model = small_llama();
   write_small_run(dir_, model);
-  const fs::path folder = dir_ / "checkpoints", first = checkpoint_path(folder, 1);
-  for (int64_t step : {2, 3}) fs::copy(first, checkpoint_path(folder, step));
+  const fs::path folder = dir_ / "checkpoints";
+  for (int64_t step : {2, 3}) write_small_run(dir_, model, 5, step);
   flip_byte(checkpoint_path(folder, 3) / "model.safetensors", 1);
   int notes = 0;
   const RunFolder run(dir_, "newest", [&](const std::string&) {
     if (notes++ > 0) return;
-    fs::copy(first, checkpoint_path(folder, 4));
+    write_small_run(dir_, model, 5, 4);
     fs::remove_all(checkpoint_path(folder, 2));
   });
   EXPECT_EQ(run.checkpoint().folder(), checkpoint_path(folder, 4));
