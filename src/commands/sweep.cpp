@@ -80,7 +80,6 @@ void add_sweep(CommandLine& command) {
       .type_name("PATH=VALUE")
       .one_at_a_time();
   command.add("--only", options->only, "start or list only runs with one of these labels; the tables keep the others")
-      .check([](const std::string& labels) { return labels.empty() ? "found '', expected labels of axes" : ""; })
       .type_name("LABEL,...");
   command.add_flag("--list", options->list, "list the known runs and start none");
   command.add_flag("--slurm", options->slurm, "print an sbatch script of the unfinished runs and start none");

@@ -102,7 +102,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   EXPECT_NE(rowan("sweep " + file().string() + " --list --only rmnp").out.find("2 runs are known now"),
             std::string::npos);
   expect_mistake("sweep " + file().string() + " --only muon", "--only: found 'muon', which no run has as a label");
-  expect_mistake("sweep " + file().string() + " --only ''", "--only: found '', expected labels of axes");
+  expect_mistake("sweep " + file().string() + " --only ''", "--only: found an empty text");
   Outcome first = rowan("sweep " + file().string());
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_NE(first.out.find("against adamw"), std::string::npos) << first.out;
