@@ -5,7 +5,6 @@
 #include <memory>
 
 #include "base/console.h"
-#include "base/error.h"
 #include "commands/commands.h"
 #include "run/run_folder.h"
 #include "run/tokenizer_match.h"
@@ -18,7 +17,6 @@ struct ExportOptions {
 };
 
 void run_export(const ExportOptions& options) {
-  if (options.folder.empty()) fail("DIR: found an empty name, expected the folder to write");
   auto note = [](const std::string& text) { tell("rowan: {}\n", text); };
   RunFolder source(options.run, options.step, note, options.weights);
   std::unique_ptr<Tokenizer> tokenizer;

@@ -257,7 +257,7 @@ void verify_checkpoint(const fs::path& checkpoint) {
   const std::string state_file = (checkpoint / "state.json").string();
   const Json state = parse_json({state_file, read_file(state_file)});
   const Json* step = value_at(state, "step");
-  if (const int64_t named = step_of(checkpoint); named >= 0 && step && *step != named)
+  if (const int64_t named = step_of(checkpoint); named >= 0 && step && step->is_number_integer() && *step != named)
     fail("{}: step: found {}, expected {} as the folder's name says", state_file, step->dump(), named);
 }
 

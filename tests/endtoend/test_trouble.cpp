@@ -4,6 +4,8 @@
 
 #include <fstream>
 
+#include "error_of.h"
+#include "run/checkpoint.h"
 #include "run/export.h"
 #include "tokenizer/tokenizer.h"
 #include "train_command.h"
@@ -172,11 +174,16 @@ TEST_F(Trouble, AStateThatLiesIsOneLine) {
                                        {"xxh64", fmt::format("{:016x}", hash64(state.dump()))}};
     write_file_atomically(checkpoint / "manifest.json", manifest.dump());
   };
-  const std::pair<const char*, Json> lies[] = {{"step", 9},
-                                               {"step", -1},
-                                               {"step", int64_t{1} << 62},
-                                               {"step", INT64_MAX},
-                                               {"step", 1e300},
+  // The step of another checkpoint is damage, for which a start goes back to the checkpoint before.
+  for (const int64_t step : {int64_t{9}, int64_t{-1}, int64_t{1} << 62, INT64_MAX}) {
+    Json state = honest;
+    state["step"] = step;
+    write(state);
+    EXPECT_EQ(error_of([&] { verify_checkpoint(checkpoint); }),
+              fmt::format("{}: step: found {}, expected 8 as the folder's name says",
+                          (checkpoint / "state.json").string(), step));
+  }
+  const std::pair<const char*, Json> lies[] = {{"step", 1e300},
                                                {"step", "8"},
                                                {"step", nullptr},
                                                {"seconds", "long"},

@@ -72,7 +72,7 @@ TEST_F(ExportDtype, AFolderHasAName) {
   write_small_run(folder_ / "run", small_llama());
   CommandLine line("export", "");
   add_export(line);
-  EXPECT_ERROR(line.parse({(folder_ / "run").string(), ""}), "DIR: found an empty name, expected the folder to write");
+  EXPECT_ERROR(line.parse({(folder_ / "run").string(), ""}), "DIR: found an empty text");
 }
 
 }  // namespace
