@@ -404,8 +404,8 @@ TEST(TokenizeJob, AnInputThatChangesWhileItIsReadIsRefused) {
   const std::string lines = random_json_lines(3, 50), more = json_line("more");
   const std::pair<std::string, std::string> inputs[] = {
       {"a.txt", lines}, {"b.jsonl", lines}, {"c.jsonl.gz", gzip(lines)}, {"d.txt.zst", zstd(lines)}};
-  for (const auto& [name, text] : inputs) {
-    const std::string path = folder.write(name, text);
+  for (const auto& input : inputs) {
+    const std::string &name = input.first, &text = input.second, path = folder.write(name, text);
     TokenizeOptions options = options_for({path}, folder / name + ".out");
     const std::string added = name.ends_with(".gz") ? gzip(more) : name.ends_with(".zst") ? zstd(more) : more;
     const std::string grown = changed_meanwhile(options, [&] { folder.write(name, text + added); });
