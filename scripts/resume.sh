@@ -3,9 +3,9 @@
 #
 #   scripts/resume.sh mpirun -n 8 build/rowan train CONFIG
 #
-# The script passes a stop signal (Ctrl-C, SIGTERM, SIGUSR1, a lost terminal) on as SIGUSR1, which mpirun and srun
-# forward to every rank. It does not send SIGTERM to mpirun, which would kill the ranks one second later. rowan saves
-# and exits, and this script exits with 130, 143, 138 or 129. A second stop signal is passed on as SIGINT.
+# The script passes a stop signal (Ctrl-C, SIGTERM, a lost terminal) on as SIGUSR1, which mpirun and srun forward to
+# every rank. It does not send SIGTERM to mpirun, which would kill the ranks one second later. rowan saves and exits,
+# and this script exits with 130, 143 or 129. A second stop signal is passed on as SIGINT.
 #
 # The script ends with the command's exit code if this code is
 #   0                   the run is done
@@ -34,7 +34,6 @@ pass_on() {
 }
 trap 'pass_on 1' HUP
 trap 'pass_on 2' INT
-trap 'pass_on 10' USR1
 trap 'pass_on 15' TERM
 
 # -f: under -m, `wait` would also return when the command is suspended, and the loop below would spin. bash 4 has no -f.
