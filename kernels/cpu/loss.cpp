@@ -5,7 +5,7 @@
 // narrower stores, and the load that followed had to wait for both stores. With 257 logits per row, vector loads made
 // cross-entropy 1.9 to 2.2 times as fast with AVX2, and 1.04 to 1.11 times with AVX-512 (BENCHMARKS.md).
 // 2. Prefetching the next row in the second pass, which computes, whereas the others wait for memory. Rows of 50257
-// logits that are not in cache take 0.75 to 0.95 of the time without it, at v4 and v3 (BENCHMARKS.md).
+// logits that are not in cache take 0.95 (v4) and 0.83 (v3) of the time without it (BENCHMARKS.md).
 // 3. Keeping the exponentials of the second pass for the gradient, so that they are not computed twice.
 #include <algorithm>
 #include <cmath>
