@@ -21,7 +21,7 @@ struct Mark {
 };
 const Mark marks[] = {
     {FolderKind::run, {"starts.jsonl", "checkpoints", "metrics.jsonl"}},
-    {FolderKind::checkpoint, {"state.json"}},
+    {FolderKind::checkpoint, {"state.json", "optimizer.safetensors", "optimizer.safetensors.index.json"}},
     {FolderKind::sweep, {"diverged"}},
     {FolderKind::tales, {"entropy.json"}},
     {FolderKind::exported, {"generation_config.json", "model.safetensors"}},
@@ -73,6 +73,18 @@ void check_folder(const fs::path& folder, FolderKind wanted) {
     if (!may_be_beside(name))
       fail("{}: found a folder with {}, expected {} or an empty folder; choose another", folder.string(), name,
            name_of(wanted));
+  }
+}
+
+void check_outside_runs(const fs::path& folder, const char* key) {
+  const fs::path place = fs::weakly_canonical(fs::absolute(folder));
+  if (place == place.root_path()) fail("{}: found {}, expected a folder of its own", key, folder.string());
+  for (fs::path above = place; above != above.parent_path();) {
+    above = above.parent_path();
+    std::error_code unreadable;
+    if (fs::exists(above / "starts.jsonl", unreadable))
+      fail("{}: found {} in the folder of a run, {}; choose a folder outside of it", key, folder.string(),
+           above.string());
   }
 }
 

@@ -1,8 +1,8 @@
 // Recognizes kinds of folders, recognizes text, and checks whether a file may be replaced.
 //
 // Folders of different kinds share file names, such as config.json, so a command could mistake the files of another
-// command for its own. Therefore check_folder() checks a folder before a command writes there, and check_replaced()
-// checks a file before a command replaces it.
+// command for its own. Therefore check_folder() and check_outside_runs() check a folder before a command writes there,
+// and check_replaced() checks a file before a command replaces it.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,10 @@ std::optional<FolderKind> folder_kind(const std::filesystem::path& folder);
 // an exported model or a sweep, a folder without a marker file may hold only README.md, `lock`, .part files and hidden
 // files. Any other file in it is an Error.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);
+
+// Throws Error if the folder is `/` or lies in the folder of a run, with whose files its own would be mixed. `key`
+// names the setting in the message.
+void check_outside_runs(const std::filesystem::path& folder, const char* key);
 
 // A file may be replaced if it is a regular file that is empty or starts with `begins`. Throws Error if `file` exists
 // and may not be replaced. `what` names the expected kind of file in the message.

@@ -143,6 +143,8 @@ void compare(const CompareOptions& options) {
   const auto format =
       static_cast<TableFormat>(std::find(formats.begin(), formats.end(), options.format) - formats.begin());
   fmt::print("{}", render(table, format));
+  if (format != TableFormat::csv) return;
+  for (const std::string& note : table.notes) tell("rowan: {}\n", note);
 }
 
 void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& options) {

@@ -87,9 +87,8 @@ size_t text_count(const fs::path& folder) {
 
 // Describes a folder: a checkpoint, a sweep, a tokenizer, a run, a model, token shards or text files.
 void inspect_folder(const fs::path& folder, const InspectOptions& options, Report& report) {
-  if (fs::exists(folder / "manifest.json") && fs::exists(folder / "state.json"))
-    return inspect_checkpoint(folder, report);
   const std::optional<FolderKind> kind = folder_kind(folder);
+  if (kind == FolderKind::checkpoint) return inspect_checkpoint(folder, report);
   if (kind == FolderKind::sweep) return report.line("kind", "sweep; rowan compare and rowan report read it");
   if (fs::exists(folder / "tokenizer.json") && !fs::exists(folder / "config.json"))
     return inspect_tokenizer("huggingface:" + folder.string(), report);
@@ -173,6 +172,8 @@ fs::path shard_of_index(const fs::path& path, std::string_view text) {
 // Describes a JSON file by its keys.
 std::string kind_of(const Json& json) {
   auto has = [&](const char* key) { return json.is_object() && json.contains(key); };
+  if (has("axes") && has("runs")) return "list of a sweep's runs; rowan compare reads its folder";
+  if (has("bench")) return "measurements of rowan bench";
   if (has("axes") || has("base")) return "sweep; rowan sweep reads it, and its --list shows the runs";
   if (has("model") && has("optimizer")) return "config of a run; rowan train and rowan plan read it";
   if (has("model_type")) return "model; the config of a run names it as \"model\"";

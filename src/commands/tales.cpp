@@ -31,8 +31,8 @@ struct TalesOptions {
 constexpr uint64_t first_validation_story = uint64_t{1} << 40;
 
 // Writes one shard of byte tokens with an end token before each story. Returns the shard's entry for entropy.json.
-Json write_shard(const std::filesystem::path& folder, const std::string& name, const Tales& tales, uint64_t seed,
-                 uint64_t first, uint64_t count) {
+Json write_shard(const std::filesystem::path& folder, const FolderLock& lock, const std::string& name,
+                 const Tales& tales, uint64_t seed, uint64_t first, uint64_t count) {
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer("bytes");
   const ShardLabel label{tokenizer->vocab_size(), tokenizer->end_id(), shard::EndPlace::before, tokenizer->hash()};
   ShardWriter writer(folder, name, label, INT32_MAX);
@@ -44,6 +44,7 @@ Json write_shard(const std::filesystem::path& folder, const std::string& name, c
     tokenizer->encode(story, ids);
     writer.append(ids, true);
   }
+  lock.check();
   writer.finish();
   double per_token = nats / static_cast<double>(writer.tokens());
   tell("{}: {} stories, {} tokens, {:.4f} nats per token\n", (folder / name).string(), count, writer.tokens(),
@@ -68,9 +69,9 @@ void run_tales(const TalesOptions& options) {
   Tales tales;
   Tales::Expectation expectation = tales.expectation();
   Json shards;
-  shards["train.bin"] = write_shard(out, "train.bin", tales, options.seed, 0, options.stories);
+  shards["train.bin"] = write_shard(out, lock, "train.bin", tales, options.seed, 0, options.stories);
   shards["validation.bin"] =
-      write_shard(out, "validation.bin", tales, options.seed, first_validation_story, options.validation_stories);
+      write_shard(out, lock, "validation.bin", tales, options.seed, first_validation_story, options.validation_stories);
   Json json = {{"entropy", expectation.nats_per_token()},
                {"nats_per_story", expectation.nats},
                {"bytes_per_story", expectation.bytes},

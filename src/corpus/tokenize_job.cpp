@@ -62,13 +62,13 @@ class Job {
           fail("--validation {}: found standard input, whose size is not known in advance", options_.validation);
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     const fs::path manifest = folder_ / "manifest.json";
-    // A process that was killed after writing the manifest leaves its lock file. FolderLock below then removes the
-    // lock file.
+    // A process that was killed after writing the manifest leaves its lock file. lock_ below then removes the lock
+    // file.
     if (fs::exists(manifest) && !fs::exists(folder_ / "lock") && added_to(manifest).empty())
       return finished_before(manifest);
     if (rule_.kind == ValidationRule::last && !fs::exists(manifest)) find_cut();
     make_directories(folder_);
-    const FolderLock lock(folder_, "tokenizes into it", [](const std::string& text) { tell("rowan: {}\n", text); });
+    lock_.emplace(folder_, "tokenizes into it", [](const std::string& text) { tell("rowan: {}\n", text); });
     restore_finished(folder_, settings_);
     // Another process may have written the manifest while this one waited for the lock.
     if (fs::exists(manifest) && !grow(manifest)) return finished_before(manifest);
@@ -85,6 +85,7 @@ class Job {
   ValidationRule rule_;
   shard::EndPlace end_;
   fs::path folder_;
+  std::optional<FolderLock> lock_;
   std::vector<std::string> inputs_;
   Json settings_;
 
@@ -289,6 +290,7 @@ class Job {
 
   // Writes one batch. Called in the order of the input, with `writing_` locked.
   void take(const RawBatch& raw, const TokenizedBatch& batch) {
+    lock_->check();
     for (const SkippedRecord& skipped : batch.skipped) skip(raw, skipped);
     SourceCounts& source = sources_[raw.source];
     std::span<const int32_t> ids = batch.ids;
@@ -358,6 +360,7 @@ class Job {
   }
 
   void finish() {
+    lock_->check();
     if (result_.total.documents == 0) {
       fs::remove(folder_ / "progress.json");
       fail("found no document in the input{}", text_of(result_.skipped));

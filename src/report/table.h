@@ -28,8 +28,8 @@ struct Table {
 enum class TableFormat { text, markdown, csv, json };
 std::vector<std::string> table_formats();  // names of the formats, in the order of TableFormat
 
-// Renders the table, ending with a newline. CSV omits the notes; JSON is {"rows": [{key: value}], "notes": [...]}.
-// A missing value is an empty field in CSV, and null in JSON.
+// Renders the table, ending with a newline. CSV omits the notes, which belong on stderr then; JSON is {"rows": [{key:
+// value}], "notes": [...]}. A missing value is an empty field in CSV, and null in JSON.
 std::string render(const Table& table, TableFormat format);
 // Renders as text for a terminal of `columns` columns. If the table is too wide, its rows and columns are exchanged. If
 // it is still too wide, every cell begins a line of its own. Renders as markdown if `columns` is 0 (no terminal).

@@ -1,12 +1,14 @@
 #include "run/metrics.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <limits>
 #include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -93,9 +95,7 @@ MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64
     evaluations_.clear();
   }
   write_file_atomically(path_, kept);
-  bytes_ = static_cast<int64_t>(kept.size());
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
+  fd_ = open();
   try_events([&] { events_.emplace(run_dir / "tensorboard", resumed_step ? *resumed_step + 1 : 0); });
 }
 
@@ -147,22 +147,42 @@ void MetricsLog::try_events(const std::function<void()>& write) {
   }
 }
 
+int MetricsLog::open() const {
+  const int fd = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CLOEXEC);
+  if (fd < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
+  return fd;
+}
+
 void MetricsLog::append(const std::string& line) {
-  const std::string text = line + "\n";
-  ssize_t done;
-  do done = ::write(fd_, text.data(), text.size());
-  while (done < 0 && errno == EINTR);
-  if (done == static_cast<ssize_t>(text.size())) {
-    bytes_ += done;
-    return;
+  waiting_ += line + "\n";
+  try {
+    write_waiting();
+    late_ = false;
+  } catch (const Error& error) {
+    if (!std::exchange(late_, true))
+      note_(fmt::format("warning: {}; rows wait in memory, and each later row tries again", error.what()));
   }
-  const int code = done < 0 ? errno : ENOSPC;
-  if (::ftruncate(fd_, bytes_) != 0) {  // an error is ignored, because readers ignore a last line without a newline
+}
+
+void MetricsLog::write_waiting() {
+  while (!waiting_.empty()) {
+    const ssize_t done = ::write(fd_, waiting_.data(), waiting_.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) fail("cannot write {}: {}", path_.string(), std::strerror(done < 0 ? errno : ENOSPC));
+    waiting_.erase(0, static_cast<size_t>(done));  // readers ignore a last line without a newline
   }
-  fail("cannot write {}: {}", path_.string(), std::strerror(code));
 }
 
 void MetricsLog::sync() {
+  write_waiting();
+  struct stat ours = {}, named = {};
+  if (::fstat(fd_, &ours) == 0 &&
+      (::stat(path_.c_str(), &named) != 0 || ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)) {
+    write_file_atomically(path_, read_file(fmt::format("/proc/self/fd/{}", fd_)));
+    const int before = std::exchange(fd_, open());
+    ::close(before);
+    note_(fmt::format("warning: {}: was removed or replaced; written again with all rows", path_.string()));
+  }
   if (::fdatasync(fd_) != 0) fail("cannot sync {}: {}", path_.string(), std::strerror(errno));
 }
 

@@ -55,9 +55,10 @@ struct ValidationRow {
 // Shows the user a line of text, which has no newline at its end.
 using Note = std::function<void(const std::string&)>;
 
-// Appends whole lines to metrics.jsonl, and writes most of their numbers as events to RUN/tensorboard. A number that is
-// not finite becomes null in metrics.jsonl. A row that cannot be written is an Error, because a resumed run needs all
-// rows up to its checkpoint. Events that cannot be written cause one note, and the run continues without events.
+// Appends rows to metrics.jsonl, and writes most of their numbers as events to RUN/tensorboard. A number that is not
+// finite becomes null in metrics.jsonl. If a row cannot be written, for example because the disk is full, one note says
+// so, and the row is kept in memory and written before the next one. Events that cannot be written cause one note, and
+// the run continues without events.
 class MetricsLog {
  public:
   // Without `resumed_step`, starts an empty log. With it, keeps the rows up to this step. Drops later rows, `resume`
@@ -83,12 +84,15 @@ class MetricsLog {
   // The evaluations in the log since the last mark_other_evaluation(), including those of earlier starts.
   const std::vector<ValidationRow>& evaluations() const { return evaluations_; }
 
-  // Syncs the rows to disk. Must be called before a checkpoint is committed, because a run resumed from the checkpoint
-  // needs all rows up to its step.
+  // Syncs the rows to disk; Error if some cannot be written. Must be called before a checkpoint is committed, because a
+  // run resumed from the checkpoint needs all rows up to its step. If metrics.jsonl was removed or replaced meanwhile,
+  // writes it again, with a note.
   void sync();
 
  private:
   void append(const std::string& line);
+  void write_waiting();  // throws Error if not all is written
+  int open() const;      // returns a descriptor
   void plot(const std::string& tag, int64_t step, double value);
   // Runs `write`. On Error, shows a note and closes the event file; plot() then does nothing.
   void try_events(const std::function<void()>& write);
@@ -96,7 +100,8 @@ class MetricsLog {
   std::filesystem::path path_;
   Note note_;
   int fd_ = -1;
-  int64_t bytes_ = 0;
+  std::string waiting_;  // rows, or the end of one, that could not be written yet
+  bool late_ = false;    // a note has said that rows wait
   std::vector<ValidationRow> evaluations_;
   std::optional<TensorBoardWriter> events_;
 };

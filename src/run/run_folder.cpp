@@ -52,7 +52,7 @@ fs::path best_checkpoint(const fs::path& run, const std::vector<fs::path>& there
 
 // find_checkpoint() without further tries. Sets `chosen` before it verifies a checkpoint other than the newest.
 NamedCheckpoint find_in(const fs::path& named, const std::string& step, const Note& note, fs::path& chosen) {
-  if (fs::exists(named / "manifest.json") && fs::exists(named / "state.json")) {
+  if (folder_kind(named) == FolderKind::checkpoint) {
     if (step != "newest") fail("{}: --step {}: found a checkpoint, expected a run", named.string(), step);
     verify_checkpoint(named);
     fs::path checkpoint = fs::absolute(named).lexically_normal();
@@ -108,7 +108,7 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
          kind == FolderKind::exported
              ? "; to turn it into a run, use rowan train with init set to this folder and run.steps 0"
              : "");
-  if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
+  if (!fs::exists(named / "config.json") && kind != FolderKind::checkpoint)
     fail("{}: found no config.json, expected the folder of a run", named.string());
   OpenedCheckpoint opened = open_checkpoint(named, step, note, weights);
   checkpoint_ = std::move(opened.checkpoint);

@@ -60,6 +60,11 @@ std::string config_file_of(const std::vector<Json>& starts) {
   return "";
 }
 
+std::optional<Json> last_config(const std::vector<Json>& starts) {
+  if (starts.empty() || !starts.back().contains("config") || !starts.back()["config"].is_object()) return {};
+  return starts.back()["config"];
+}
+
 std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts) {
   // By path. first: the values before any change. now: the values after the changes so far.
   std::map<std::string, Json> first, now;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,10 @@ std::vector<Json> read_starts(const std::filesystem::path& run_dir, const Note& 
 // The config file that the newest start was given, as a path relative to the working directory of that start; "" if no
 // record names one.
 std::string config_file_of(const std::vector<Json>& starts);
+
+// The config of the newest start, resolved; nothing if its record lacks it, as those of earlier versions do when they
+// have changes.
+std::optional<Json> last_config(const std::vector<Json>& starts);
 
 // The changes that later starts made to settings of optimizer, schedule, batch, data, evaluation and so on. A change is
 // a text such as "optimizer.lr 0.01, from step 400 on 0.02". A start overrides the values of earlier starts from its

@@ -33,14 +33,24 @@ namespace {
 namespace fs = std::filesystem;
 using State = RunOutcome::State;
 
-// The last message of rowan in a log, from byte `begin` on. Earlier attempts wrote what is before it.
-std::string last_words(const fs::path& log, int64_t begin) {
+struct LastWords {
+  std::string message = {}, line = {};  // the last message of rowan, and the last line, which may be a launcher's
+
+  std::string text() const {
+    return !message.empty() ? message : line.empty() ? "no message" : "no message; its log ends with: " + line;
+  }
+};
+
+// What a log says from byte `begin` on. Earlier attempts wrote what is before it.
+LastWords last_words(const fs::path& log, int64_t begin) {
   const std::string text = read_file(log);
   std::istringstream lines(text.substr(std::min(text.size(), static_cast<size_t>(begin))));
-  std::string found = "no message";
-  for (std::string line; std::getline(lines, line);)
-    if (line.starts_with("rowan: ")) found = line.substr(7);
-  return found;
+  LastWords words;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("rowan: ")) words.message = line.substr(7);
+    if (line.find_first_not_of(" \t\r-") != std::string::npos) words.line = one_line(line);
+  }
+  return words;
 }
 
 // Escapes a word for an #SBATCH line, where a backslash removes the special meaning of the next character.
@@ -69,8 +79,9 @@ class Sweeper {
   using Clock = std::chrono::steady_clock;
 
  public:
-  Sweeper(const SweepConfig& sweep, const std::string& program)
+  Sweeper(const SweepConfig& sweep, const FolderLock& lock, const std::string& program)
       : sweep_(sweep),
+        lock_(lock),
         program_(program),
         ledger_(sweep),
         gpu_(on_gpu(sweep)),
@@ -132,6 +143,7 @@ class Sweeper {
   // because another process still locks its log. A killed sweep leaves such a process, which may save for minutes.
   bool start_what_is_open() {
     bool waits = false;
+    if (!open_.empty() && !pool_.full()) lock_.check();
     for (auto run = open_.begin(); run != open_.end() && !pool_.full();) {
       try {
         const std::unique_ptr<ProcessLog> log = log_of(run->name);
@@ -183,6 +195,7 @@ class Sweeper {
   }
 
   void ends(const ProcessPool::Ended& ended) {
+    lock_.check();
     const SweepRun run = running_.at(ended.name);
     running_.erase(ended.name);
     ledger_.forget(ended.name);
@@ -194,13 +207,14 @@ class Sweeper {
       fs::remove(ledger_.failed_log(run.name));
     } else if (ended.signal || was_stopped(ended.code) || StopSignals::received()) {
       interrupted(run, ended);
-    } else if (const std::string words = last_words(ledger_.log(run.name), ended.log_begin); says_diverged(words)) {
-      ledger_.diverged(run, words);
-      view_.ends(run.name, "diverged: " + words);
+    } else if (const LastWords words = last_words(ledger_.log(run.name), ended.log_begin);
+               says_diverged(words.message)) {
+      ledger_.diverged(run, words.message);
+      view_.ends(run.name, "diverged: " + words.message);
     } else if (++tries_[run.name] <= sweep_.retries) {
-      view_.ends(run.name, fmt::format("failed, retrying: {}", words));
+      view_.ends(run.name, fmt::format("failed, retrying: {}", words.text()));
     } else {
-      fails(run, words);
+      fails(run, words.text());
     }
     look();
   }
@@ -240,6 +254,7 @@ class Sweeper {
   static constexpr int most_interruptions = 10;  // a run that is interrupted this often has failed
 
   const SweepConfig& sweep_;
+  const FolderLock& lock_;
   std::string program_;
   Ledger ledger_;
   bool gpu_;
@@ -257,14 +272,16 @@ class Sweeper {
 
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
   check_folder(sweep.dir, FolderKind::sweep);
+  check_outside_runs(sweep.dir, "dir");
   make_directories(sweep.dir);
   const FolderLock lock(sweep.dir, "runs this sweep", [](const std::string& text) { tell("rowan: {}\n", text); });
   Ledger(sweep).prepare();
-  return Sweeper(sweep, program).run();
+  return Sweeper(sweep, lock, program).run();
 }
 
 std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
   check_folder(sweep.dir, FolderKind::sweep);
+  check_outside_runs(sweep.dir, "dir");
   Ledger ledger(sweep);
   ledger.prepare();
   std::string configs;

@@ -93,6 +93,14 @@ void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::str
   if (const auto [at, fresh] = taken.emplace(plain.name, shown); !fresh)
     fail("{}: axes: found two runs with the folder {}{}: ({}) and ({})", sweep.file, (sweep.dir / plain.name).string(),
          sweep.tuning || sweep.seeds.size() > 1 ? "_..." : "", at->second, shown);
+  const std::string longest =
+      make_run(sweep, i, sweep.tuning ? std::optional(sweep.tuning->values.back()) : std::nullopt,
+               sweep.seeds.empty() ? std::nullopt : std::optional(sweep.seeds.back()))
+          .name;
+  constexpr size_t most = 255 - std::string_view(".json.part").size();  // file systems allow names of 255 bytes
+  if (longest.size() > most)
+    fail("{}: axes: found labels that make a folder name of {} bytes, expected at most {}; choose shorter labels",
+         sweep.file, longest.size(), most);
   const bool alone = !sweep.tuning && sweep.seeds.size() < 2;  // else a value or a seed is added to the name
   if (alone && is_taken_by_sweep(plain.name))
     fail("{}: axes: found a run with the folder {}, which the sweep uses itself; choose a label other than '{}'",

@@ -1,6 +1,7 @@
 #include "train/initial_weights.h"
 
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/files.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"
@@ -84,12 +85,12 @@ fs::path find_weights(const std::string& init, const ModelConfig& model,
     const auto newest = newest_checkpoint(path / "checkpoints", warn);
     if (!newest) fail("init: {}: found no checkpoint", init);
     path = *newest;
-  } else if (fs::exists(path / "manifest.json")) {
+  } else if (folder_kind(path) == FolderKind::checkpoint) {
     verify_checkpoint(path);
   }
   place = path;
   // RUN/config.json for RUN/checkpoints/step_N. RUN/checkpoints may lead elsewhere, so ".." is taken from the path.
-  const char* name_there = fs::exists(path / "manifest.json") ? "../../config.json" : "config.json";
+  const char* name_there = folder_kind(path) == FolderKind::checkpoint ? "../../config.json" : "config.json";
   if (const fs::path config = (path / name_there).lexically_normal(); fs::exists(config)) check_function(model, config);
   for (const char* name : {"model.safetensors", "model.safetensors.index.json"})
     if (fs::exists(path / name)) return path / name;

@@ -178,14 +178,17 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   const RunConfig& run = config.run;
   const int64_t first_step = trainer->steps_done();
   double last_save = steady_seconds();
-  trainer->listen([&] {
+  auto wants_to_stop = [&] {
     // max_seconds takes effect after the first step, so a run advances even if its start-up takes longer. If all steps
-    // are done, it takes effect at once: only an evaluation is left.
+    // are done, it takes effect at once: only an evaluation and the sample are left.
     const bool late = run.max_seconds && (trainer->steps_done() > first_step || trainer->steps_done() >= run.steps) &&
                       steady_seconds() - began >= static_cast<double>(run.max_seconds);
+    return StopSignals::received() != 0 || late;
+  };
+  trainer->listen([&] {
     const bool save =
         first && run.checkpoint_seconds && steady_seconds() - last_save >= static_cast<double>(run.checkpoint_seconds);
-    return Wishes{StopSignals::received() != 0 || late, save};
+    return Wishes{wants_to_stop(), save};
   });
   auto pause = [&](RunLog::Pause what, const char* phase, const std::function<void()>& work) {
     const Timeline::Phase counted(backend.timeline(), phase);
@@ -222,8 +225,11 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     pause(RunLog::Pause::checkpoint, "checkpoint", [&] {
       Json more = origin;
       more["seconds"] = first ? log->seconds() : 0;
+      run_on_all_ranks(communicator, [&] {  // before the files of another owner are touched
+        if (first) start->guard();
+      });
       ruined = trainer->save(more, rotation(), [&] {
-        start->check_owner();
+        start->guard();
         log->sync();
       });
     });
@@ -273,6 +279,11 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     save_rest();
     throw;
   }
+  run_on_all_ranks(communicator, [&] {
+    if (!first) return;
+    start->guard();
+    log->sync();
+  });
   if (!ruined.empty()) fail_on_all("step {}: {}", saved, ruin_text(config, ruined));
   if (stopped) {
     if (first) note(fmt::format("stopped after step {}; the same command continues the run", trainer->steps_done()));
@@ -286,6 +297,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     rotate_checkpoints(dir / "checkpoints", trainer->steps_done(), rotation());
     if (early) {
       log->ended_by_patience();
+      log->sync();
       note(
           start->evaluates_again()
               ? fmt::format("the run had ended after step {}, by run.patience", trainer->steps_done())
@@ -296,7 +308,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   });
   if (!first) return 0;
   // The sample of a large model may take longer than the ranks wait for each other, so none waits for this page.
-  print_end_page(config, log->validation(), *trainer, progress);
+  print_end_page(config, log->validation(), *trainer, progress, wants_to_stop);
   if (const std::string text = log->time_text(); !text.empty()) note("time: " + text);
   return 0;
 }

@@ -35,7 +35,8 @@ std::string roles_text(const ParameterTable& table) {
   return text;
 }
 
-std::string sample_text(const TrainConfig& config) {
+// Ends the sample after a token if `wants_to_stop` returns true.
+std::string sample_text(const TrainConfig& config, const std::function<bool()>& wants_to_stop) {
   auto tokenizer = make_tokenizer(config.tokenizer);
   RunFolder run(config.run.dir, "newest", [](const std::string&) {});
   auto backend = make_cpu_backend(config.threads);
@@ -43,9 +44,16 @@ std::string sample_text(const TrainConfig& config) {
   Prompt prompt = make_prompt(config.data, *tokenizer, "run.sample_prompt", config.run.sample_prompt);
   std::vector<int32_t>& tokens = prompt.tokens;
   const size_t given = tokens.size();
-  generate(tokens, config.run.sample_tokens, tokenizer->end_id(), Sampling{0.7, 0, config.run.seed},
-           std::ref(predictor), [] {});
-  return fmt::format("\na sample of {} tokens, by the newest checkpoint:\n{}", tokens.size() - given,
+  const char* ended = "";
+  try {
+    generate(tokens, config.run.sample_tokens, tokenizer->end_id(), Sampling{0.7, 0, config.run.seed},
+             std::ref(predictor), [&] {
+               if (wants_to_stop()) throw Stopped();
+             });
+  } catch (const Stopped&) {
+    ended = ", ended by a stop";
+  }
+  return fmt::format("\na sample of {} tokens, by the newest checkpoint{}:\n{}", tokens.size() - given, ended,
                      tokenizer->decode(std::span(tokens).subspan(prompt.text)));
 }
 
@@ -133,7 +141,7 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
 }
 
 void print_end_page(const TrainConfig& config, const std::optional<double>& validation, const Trainer& trainer,
-                    Progress& progress) {
+                    Progress& progress, const std::function<bool()>& wants_to_stop) {
   const std::filesystem::path dir = config.run.dir;
   std::optional<EntropyFloor> floor;
   if (trainer.validation_set())
@@ -160,7 +168,7 @@ void print_end_page(const TrainConfig& config, const std::optional<double>& vali
   progress.message(page);
   if (config.run.sample_tokens == 0 || config.tokenizer.empty()) return;
   try {
-    progress.message(sample_text(config));
+    progress.message(sample_text(config, wants_to_stop));
   } catch (const std::exception& error) {
     progress.message(fmt::format("warning: {}; the run is complete without its sample", message_of(error)));
   }

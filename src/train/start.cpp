@@ -32,15 +32,18 @@ std::string first_difference(const Json& before, const Json& after) {
                      text(values["to"]));
 }
 
-// Throws Error if the folder is `/` or lies in the folder of another run, whose files this run would mix with its own.
-void check_is_apart(const fs::path& dir) {
-  const fs::path place = fs::weakly_canonical(fs::absolute(dir));
-  if (place == place.root_path()) fail("run.dir: found {}, expected a folder for this run alone", dir.string());
-  for (fs::path above = place; above != above.parent_path();) {
-    above = above.parent_path();
-    std::error_code unreadable;
-    if (fs::exists(above / "starts.jsonl", unreadable))
-      fail("run.dir: found {} in the folder of a run, {}; choose a folder outside of it", dir.string(), above.string());
+// Throws Error if the folder, which holds no run yet, holds the folders of other runs. They could not go on then.
+void check_holds_no_runs(const fs::path& dir) {
+  constexpr int most_depth = 3;
+  std::error_code unreadable;
+  for (auto entry = fs::recursive_directory_iterator(dir, fs::directory_options::skip_permission_denied, unreadable);
+       !unreadable && entry != fs::recursive_directory_iterator(); entry.increment(unreadable)) {
+    if (entry.depth() + 1 == most_depth) entry.disable_recursion_pending();
+    std::error_code missing;
+    if (!entry->is_symlink(missing) && entry->is_directory(missing) &&
+        fs::exists(entry->path() / "starts.jsonl", missing))
+      fail("run.dir: found {}, which holds the folder of another run, {}; choose a folder for this run alone",
+           dir.string(), entry->path().string());
   }
 }
 
@@ -73,16 +76,17 @@ std::string utc_time() {
 }  // namespace
 
 RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const Note& note)
-    : config_(config), options_(options), note_(note), dir_(config.run.dir) {
+    : config_(config), options_(options), note_(note), dir_(config.run.dir), resolved_(config.resolved) {
   if (options_.from && *options_.from > config_.run.steps)
     fail("{}: --from: found {}, expected at most run.steps, which is {}", dir_.string(), *options_.from,
          config_.run.steps);
   const bool exists = fs::is_directory(dir_);
   check_folder(dir_, FolderKind::run);
-  check_is_apart(dir_);
+  check_outside_runs(dir_, "run.dir");
   if (exists) {
     lock();
     const bool same_config = look();
+    if (!before_) check_holds_no_runs(dir_);
     if (options_.from && checkpoint_) go_back(same_config);
     if (!way_on().empty()) look_for_work();
   }
@@ -105,29 +109,40 @@ bool RunStart::look() {
   checkpoint_ = newest_checkpoint(checkpoints, note_);
   const bool rows = has_content(dir_ / "metrics.jsonl"),
              ours = checkpoint_ || rows || has_content(dir_ / "starts.jsonl");
-  if (!fs::exists(config)) {
-    for (const char* name : {"metrics.jsonl", "tensorboard", "log.txt"})
-      if (!checkpoint_ && has_content(dir_ / name))
-        fail("{}: found {} without config.json, so it is not a run's folder; choose another run.dir", dir_.string(),
-             name);
-    return false;
+  const bool there = fs::exists(config);
+  std::string name = config.string(), text = there ? read_file(config) : "";
+  const std::optional<Json> last = last_config(read_starts(dir_, [](const std::string&) {}));
+  if (last && !value_at(try_parse_json(text), "model")) {  // the file is gone or damaged
+    name = (dir_ / "starts.jsonl").string();
+    text = last->dump();
   }
-  if (!ours) {
-    if (read_file(config) != config_.resolved.dump(2) + "\n")
+  if (!there) {
+    for (const char* left : {"metrics.jsonl", "tensorboard", "log.txt"})
+      if (!checkpoint_ && has_content(dir_ / left))
+        fail("{}: found {} without config.json, so it is not a run's folder; choose another run.dir", dir_.string(),
+             left);
+    if (!checkpoint_) return false;
+    if (!last) {
+      note_(fmt::format("warning: {}: was removed; nothing tells whether this config is that of the run", name));
+      return false;
+    }
+  } else if (!ours) {
+    if (text != config_.resolved.dump(2) + "\n")
       fail("{}: found config.json without a run; choose another run.dir", dir_.string());
     return true;
   }
   std::string difference;
   try {
-    TrainConfig before = load_config(config.string(), {});
+    TrainConfig before = parse_config({name, text}, {});
     resolve_precision(before, false);  // a file without "precision" is from an older version, which used fp32
     before_ = before.resolved;
     Json was = identity_of(*before_), is = identity_of(config_.resolved);
     difference = first_difference(was, is);
     for (Json* json : {&was, &is}) (*json)["data"].erase("validation");
     difference_ = first_difference(was, is);
-  } catch (const Error&) {  // this version does not accept the file
-    before_ = parse_json({config.string(), read_file(config)});
+  } catch (const Error& error) {  // this version does not accept it
+    before_ = try_parse_json(text);
+    if (!before_->is_object() || !before_->contains("model")) fail("{}; expected the config of this run", error.what());
     difference = difference_ = first_difference(*before_, config_.resolved);
   }
   if (const std::string fixed = fixed_difference(*before_, config_.resolved); checkpoint_ && !fixed.empty())
@@ -151,7 +166,17 @@ bool RunStart::look() {
   if (!options_.from && checkpoint_ && step_of(*checkpoint_) > config_.run.steps)
     fail("{}: the run is at step {} and run.steps is {}; choose more steps, or --from STEP to go back", dir_.string(),
          step_of(*checkpoint_), config_.run.steps);
+  if (checkpoint_) keep_init();
   return difference.empty();
+}
+
+void RunStart::keep_init() {
+  const Json* init = value_at(*before_, "init");
+  const Json was = init ? *init : Json("");
+  if (was == resolved_["init"]) return;
+  note_(
+      fmt::format("init: found {}, which is not read: the run continues from a checkpoint", resolved_["init"].dump()));
+  resolved_["init"] = was;
 }
 
 void RunStart::go_back(bool same_config) {
@@ -159,8 +184,12 @@ void RunStart::go_back(bool same_config) {
   const std::vector<Json> starts = read_starts(dir_, [](const std::string&) {});  // begin() notes what is left out
   // If the same command is repeated after an interruption, the run continues from its newest checkpoint.
   if (same_config && !starts.empty() && starts.back().value("from", Json()) == Json(*options_.from) &&
-      step_of(*checkpoint_) >= *options_.from)
+      step_of(*checkpoint_) >= *options_.from) {
+    if (step_of(*checkpoint_) > *options_.from)
+      note_(fmt::format("--from {}: the last start of this run did so; it goes on from step {}", *options_.from,
+                        step_of(*checkpoint_)));
     return;
+  }
   back_to_ = options_.from;
   checkpoint_ = checkpoint_path(checkpoints, *options_.from);
   std::string there;
@@ -204,6 +233,10 @@ void RunStart::set_aside() {
   } else if (!checkpoint_ && has_content(dir_ / "metrics.jsonl")) {
     moved = {dir_ / "metrics.jsonl"};
     if (has_content(dir_ / "tensorboard")) moved.push_back(dir_ / "tensorboard");
+  } else if (has_content(dir_ / "metrics.jsonl")) {
+    bool broken = false;
+    read_metrics(dir_ / "metrics.jsonl", [&](const std::string&) { broken = true; });
+    if (broken) copied = {dir_ / "metrics.jsonl"};
   }
   if (moved.empty() && copied.empty()) return;
   // If checkpoints/ leads to another file system, a checkpoint can be renamed only within it.
@@ -218,11 +251,12 @@ void RunStart::set_aside() {
     places.insert(folder.string());
     return folder / path.filename();
   };
-  for (const fs::path& path : moved) rename_durably(path, put(earlier(place), path));
   for (const fs::path& path : copied) write_file_atomically(put(earlier(dir_), path), read_file(path));
+  for (const fs::path& path : moved) rename_durably(path, put(earlier(place), path));
   note_(fmt::format("{}; the earlier files are now in {}",
-                    back_to_ ? fmt::format("goes back to step {}", *back_to_)
-                             : std::string("found no checkpoint: starting from step 0"),
+                    back_to_      ? fmt::format("goes back to step {}", *back_to_)
+                    : checkpoint_ ? "leaves invalid rows out of metrics.jsonl"
+                                  : "found no checkpoint: starting from step 0",
                     fmt::join(places, " and ")));
 }
 
@@ -233,7 +267,7 @@ void RunStart::begin(Json facts, bool other_text) {
     if (fs::exists(dir_ / "config.json")) fail("{}: another process has just begun a run there", dir_.string());
   }
   make_directories(dir_ / "checkpoints");
-  if (idle_) return;
+  if (idle_) return set_aside();
   std::vector<Json> starts = read_starts(dir_, note_);
   set_aside();  // after what may fail
   if (checkpoint_ && before_ && measures_otherwise(*before_, config_.resolved, other_text))
@@ -243,16 +277,24 @@ void RunStart::begin(Json facts, bool other_text) {
   record.update(facts);
   record["step"] = checkpoint_ ? Json(step_of(*checkpoint_)) : Json(0);
   if (options_.from) record["from"] = *options_.from;
-  if (before_ && !starts.empty())
-    record["changes"] = changes_of(*before_, config_.resolved);
-  else
-    record["config"] = config_.resolved;
+  record["config"] = resolved_;
+  if (before_ && !starts.empty()) record["changes"] = changes_of(*before_, resolved_);
   starts.push_back(std::move(record));
   std::string text;
   for (const Json& start : starts)
     text += start.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";  // a command may contain invalid UTF-8
   write_file_atomically(dir_ / "starts.jsonl", text);
-  write_file_atomically(dir_ / "config.json", config_.resolved.dump(2) + "\n");
+  write_config();
+}
+
+void RunStart::write_config() const { write_file_atomically(dir_ / "config.json", resolved_.dump(2) + "\n"); }
+
+void RunStart::guard() const {
+  lock_->check();
+  std::error_code unreadable;
+  if (fs::exists(dir_ / "config.json", unreadable) || unreadable) return;
+  write_config();
+  note_(fmt::format("warning: {}: was removed; written again", (dir_ / "config.json").string()));
 }
 
 }  // namespace rowan

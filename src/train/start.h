@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/folder_lock.h"
+#include "base/json.h"
 #include "run/metrics.h"
 #include "train/config.h"
 
@@ -29,17 +30,17 @@ class RunStart {
 
   // Creates the folder and writes config.json. Files that this start would replace are first moved or copied into
   // RUN/earlier-N. Appends a record of this start to starts.jsonl: `facts`, time, machine, command, the config file,
-  // and the config or its changes since the previous start. If the command has --from, the record has it too, also if
+  // the config, and its changes since the previous start. If the command has --from, the record has it too, also if
   // this start continues. Marks metrics.jsonl if later validation losses cannot be compared with earlier ones;
-  // `other_text`: the validation shards are not those of the checkpoint. Writes nothing if the run is done and nothing
-  // is evaluated again.
+  // `other_text`: the validation shards are not those of the checkpoint. If the run is done and nothing is evaluated
+  // again, writes nothing but the copy of a metrics.jsonl with invalid rows.
   void begin(Json facts, bool other_text);
 
   // Whether the run is done and this config evaluates its last step otherwise.
   bool evaluates_again() const { return evaluates_again_; }
 
-  // Throws Error when another process has taken over the run.
-  void check_owner() const { lock_->check(); }
+  // Throws Error when another process has taken over the run. Writes config.json again, with a note, if it was removed.
+  void guard() const;
 
  private:
   // Inspects the folder and finds its newest checkpoint. Returns whether the folder has the same config.
@@ -52,11 +53,15 @@ class RunStart {
   void look_for_work();
   void lock();
   void set_aside();
+  void write_config() const;
+  // A run that continues reads no initial weights, so its record keeps `init` as it was.
+  void keep_init();
 
   const TrainConfig& config_;
   const StartOptions options_;
   Note note_;
   std::filesystem::path dir_;
+  Json resolved_;  // the config that is recorded
   std::unique_ptr<FolderLock> lock_;
   std::optional<std::filesystem::path> checkpoint_;
   std::optional<int64_t> back_to_;  // the step that this start goes back to

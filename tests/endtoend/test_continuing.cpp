@@ -56,6 +56,9 @@ TEST_F(Continuing, BackToACheckpoint) {
   const std::string compared = rowan("compare " + folder).out;
   EXPECT_NE(compared.find("run was continued under another config: "), std::string::npos) << compared;
   EXPECT_NE(compared.find(said), std::string::npos) << compared;
+  const Outcome csv = rowan("compare " + folder + " --format csv");
+  EXPECT_EQ(csv.out.find(said), std::string::npos) << csv.out;
+  EXPECT_NE(csv.err.find(said), std::string::npos) << csv.err;
   ASSERT_EQ(rowan("report " + folder + " --out " + run("page.html").string()).code, 0);
   EXPECT_NE(read_file(run("page.html")).find(said), std::string::npos);
   ASSERT_EQ(rowan("export " + folder + " " + run("hf").string()).code, 0);

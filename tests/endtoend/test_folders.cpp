@@ -103,12 +103,28 @@ TEST_F(Folders, ARunHasAFolderOfItsOwn) {
   ASSERT_EQ(rowan(train("--steps 1")).code, 0);
   const Files before = contents(run("run"));
   fs::create_directory_symlink(run("run") / "checkpoints", dir_ / "link");
-  expect_mistake(train("--set run.dir=/"), "run.dir: found /, expected a folder for this run alone");
+  expect_mistake(train("--set run.dir=/"), "run.dir: found /, expected a folder of its own");
   for (const char* inside : {"run/checkpoints", "run/tensorboard/", "run/new/deep", "link"})
     expect_mistake(train(into(inside)), fmt::format("run.dir: found {} in the folder of a run, {}; choose",
                                                     run(inside).string(), fs::canonical(run("run")).string()));
+  write_file_atomically(dir_ / "sweep.json",
+                        Json{{"base", file().string()}, {"dir", run("run/sweep").string()}}.dump());
+  expect_mistake("sweep " + (dir_ / "sweep.json").string(),
+                 "dir: found " + run("run/sweep").string() + " in the folder");
   EXPECT_EQ(contents(run("run")), before);
   EXPECT_FALSE(fs::exists(run("run") / "new"));
+}
+
+// Otherwise the runs in it could not go on.
+TEST_F(Folders, ARunDoesNotBeginInAFolderOfRuns) {
+  ASSERT_EQ(rowan(train("--steps 1" + into("deep/lr/run"))).code, 0);
+  for (const char* around : {"deep", "deep/lr"})
+    expect_mistake(train(into(around)),
+                   fmt::format("run.dir: found {}, which holds the folder of another run, {}; choose a folder for this "
+                               "run alone",
+                               run(around).string(), run("deep/lr/run").string()));
+  EXPECT_FALSE(fs::exists(run("deep/checkpoints")));
+  ASSERT_EQ(rowan(train("--resume --steps 2" + into("deep/lr/run"))).code, 0);
 }
 
 TEST_F(Folders, AnExportReplacesAnOlderOneAsAWholeAndKeepsWhatIsNotOfIt) {

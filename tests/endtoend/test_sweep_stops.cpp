@@ -259,6 +259,9 @@ TEST_F(SweepStops, AFailureHasTheWordsOfItsOwnAttempt) {
   const Outcome later = rowan(sweep(1, "", script("exit 3\n")));
   EXPECT_NE(later.err.find("run: failed: no message"), std::string::npos) << later.err;
   EXPECT_TRUE(fs::is_empty(made("diverged"))) << later.err;
+  const Outcome launcher = rowan(sweep(1, "", script("echo 'no slots'\necho ---\nexit 1\n")));
+  EXPECT_NE(launcher.err.find("run: failed: no message; its log ends with: no slots"), std::string::npos)
+      << launcher.err;
 }
 
 }  // namespace

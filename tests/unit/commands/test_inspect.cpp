@@ -95,6 +95,8 @@ TEST_F(Inspect, TellsTheRestApart) {
   EXPECT_TELLS(write("c.json", "{\"a\": 1}"), "JSON with 1 entries");
   EXPECT_TELLS(write("c.json", R"({"model": "m.json", "optimizer": {}})"), "config of a run; rowan train");
   EXPECT_TELLS(write("c.json", R"({"base": "c.json", "axes": {}})"), "sweep; rowan sweep reads it");
+  EXPECT_TELLS(write("sweep.json", R"({"axes": ["lr"], "runs": []})"), "rowan compare reads its folder");
+  EXPECT_TELLS(write("bench.json", R"({"bench": "step", "runs": []})"), "measurements of rowan bench");
   EXPECT_TELLS(write("c.json", R"({"model_type": "llama"})"), "model; the config of a run names it");
   EXPECT_TELLS(write("c.json", "{\"a\": }"), "c.json:1:7: not valid JSON");
 }

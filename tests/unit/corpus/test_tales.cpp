@@ -35,7 +35,7 @@ rule end
   .
 )";
 
-std::string error_of(const std::string& grammar) {
+std::string grammar_error(const std::string& grammar) {
   try {
     Tales tales{grammar};
   } catch (const Error& error) {
@@ -106,18 +106,18 @@ TEST(Tales, TextThatIsNoStoryIsRefusedAtItsByte) {
 }
 
 TEST(Tales, AmbiguousOrBrokenGrammarsAreRefused) {
-  EXPECT_NE(error_of("rule story\n  a\n  ab\n").find("prefix of the other"), std::string::npos);
-  EXPECT_NE(error_of("rule story\n  {x}c\n  abc\nrule x\n  ab\n").find("prefix of the other"), std::string::npos);
-  EXPECT_NE(error_of("table t: n\n  Ann\n  Anna\nrule story\n  {v=t.n}\n").find("prefix of the other"),
+  EXPECT_NE(grammar_error("rule story\n  a\n  ab\n").find("prefix of the other"), std::string::npos);
+  EXPECT_NE(grammar_error("rule story\n  {x}c\n  abc\nrule x\n  ab\n").find("prefix of the other"), std::string::npos);
+  EXPECT_NE(grammar_error("table t: n\n  Ann\n  Anna\nrule story\n  {v=t.n}\n").find("prefix of the other"),
             std::string::npos);
-  EXPECT_NE(error_of("rule story\n  a{story}\n").find("contains itself"), std::string::npos);
-  EXPECT_NE(error_of("table t: n\n  A\nrule story\n  {v=t.n}{w=t.n}\n").find("no row is left to draw"),
+  EXPECT_NE(grammar_error("rule story\n  a{story}\n").find("contains itself"), std::string::npos);
+  EXPECT_NE(grammar_error("table t: n\n  A\nrule story\n  {v=t.n}{w=t.n}\n").find("no row is left to draw"),
             std::string::npos);
-  EXPECT_NE(error_of("table t: n\n  A\nrule story\n  [x{v=t.n}|y]{v.n}\n").find("before it is drawn"),
+  EXPECT_NE(grammar_error("table t: n\n  A\nrule story\n  [x{v=t.n}|y]{v.n}\n").find("before it is drawn"),
             std::string::npos);
-  EXPECT_NE(error_of("rule story\n  {nowhere}\n").find("no rule 'nowhere'"), std::string::npos);
-  EXPECT_NE(error_of("rule tale\n  a\n").find("no rule 'story'"), std::string::npos);
-  EXPECT_NE(error_of("rule story\n  a[b|]\n").find("empty alternative"), std::string::npos);
+  EXPECT_NE(grammar_error("rule story\n  {nowhere}\n").find("no rule 'nowhere'"), std::string::npos);
+  EXPECT_NE(grammar_error("rule tale\n  a\n").find("no rule 'story'"), std::string::npos);
+  EXPECT_NE(grammar_error("rule story\n  a[b|]\n").find("empty alternative"), std::string::npos);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "corpus/tokenize_job.h"
+#include "error_of.h"
 #include "shared_files.h"
 #include "text_files.h"
 #include "unit/corpus/tokenize_runs.h"
@@ -455,6 +456,25 @@ TEST(TokenizeJob, TinyShakespeareAsLlmCWritesIt) {
     std::memset(bytes.data() + 4 * shard::word_mark, 0, shard::header_bytes - 4 * shard::word_mark);
     EXPECT_EQ(bytes, read_file(shared_file(theirs))) << ours;
   }
+}
+
+// As if this process had slept, and another machine had taken the folder meanwhile.
+TEST(TokenizeJob, AJobThatLostItsFolderWritesNothingMore) {
+  const TemporaryFolder folder;
+  const TokenizeOptions options = options_for({folder.write("a.jsonl", json_line("abc"))}, folder / "out");
+  std::map<std::string, std::string> there;
+  int reports = 0;
+  const std::string error = error_of([&] {
+    tokenize(options, *make_tokenizer("bytes"), [&](const TokenizeProgress&) {
+      if (reports++ > 0) return;
+      write_file_atomically(folder / "out/lock", R"({"host": "other", "process": 7, "since": "noon"})");
+      there = contents(folder / "out");
+    });
+  });
+  EXPECT_EQ(error, folder / "out" +
+                       ": another process tokenizes into it: process 7 on other since noon; wait for it or "
+                       "stop it");
+  EXPECT_EQ(contents(folder / "out"), there);
 }
 
 }  // namespace

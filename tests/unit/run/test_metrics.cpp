@@ -12,7 +12,7 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "base/json.h"
-#include "exit_code.h"
+#include "error_of.h"
 #include "run/metrics.h"
 #include "train/progress.h"
 #include "train/signals.h"
@@ -195,27 +195,54 @@ TEST_F(MetricsTest, AResumeIsARowAndCountsOnce) {
   EXPECT_EQ(text.find("resume"), text.find("\"resume\":{\"world_size\":2}") + 1) << text;
 }
 
-// A full disk accepts only part of a line. The log removes this part and keeps the earlier rows.
-TEST_F(MetricsTest, HalfARowIsTakenBack) {
+// A full disk accepts only part of a line. The rest of it, and later rows, are written once there is room.
+TEST_F(MetricsTest, RowsThatFindNoRoomAreWrittenLater) {
   MetricsLog log = this->log({});
   log.train_row({.step = 1});
-  const std::string whole = content();
-  const pid_t child = ::fork();
-  if (child == 0) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{whole.size() + 20, whole.size() + 20};
+  rlimit before;
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const auto limit_size = [&](rlim_t size) {
+    const rlimit limit{size, before.rlim_max};
     ::setrlimit(RLIMIT_FSIZE, &limit);
-    try {
-      log.train_row({.step = 2});
-    } catch (const Error&) {
-      ::_exit(7);
-    }
-    ::_exit(1);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  EXPECT_EQ(exit_code(status), 7);
-  EXPECT_EQ(content(), whole);
+  };
+  limit_size(content().size() + 20);
+  for (int step = 2; step <= 3; ++step) log.validation_row({step, 1, {}});
+  const std::string failed = error_of([&] { log.sync(); });
+  limit_size(before.rlim_cur);
+  log.validation_row({4, 1, {}});
+  limit_size(content().size());
+  log.validation_row({5, 1, {}});
+  limit_size(before.rlim_cur);
+  std::signal(SIGXFSZ, handler);
+  log.sync();
+  const std::string file = (dir_ / "metrics.jsonl").string(), full = "cannot write " + file + ": File too large";
+  EXPECT_EQ(failed, full);
+  const std::string note = "warning: " + full + "; rows wait in memory, and each later row tries again\n";
+  const size_t first = notes_.find(note), second = notes_.find(note, first + 1);
+  EXPECT_NE(second, std::string::npos) << "a note for each full disk: " << notes_;
+  EXPECT_EQ(notes_.find(note, second + 1), std::string::npos) << notes_;
+  std::string steps;
+  for (const Json& row : read_metrics(file, [](const std::string& text) { FAIL() << text; }))
+    steps += row["step"].dump();
+  EXPECT_EQ(steps, "12345");
+}
+
+TEST_F(MetricsTest, RowsThatWereRemovedOrReplacedAreWrittenAgain) {
+  MetricsLog log = this->log({});
+  log.validation_row({1, 1, {}});
+  log.sync();
+  EXPECT_EQ(notes_, "");
+  fs::remove(dir_ / "metrics.jsonl");
+  log.validation_row({2, 1, {}});
+  log.sync();
+  write_file_atomically(dir_ / "metrics.jsonl", "{\"step\":1,\"val_loss\":0.5}\n");
+  log.validation_row({3, 1, {}});
+  log.sync();
+  EXPECT_EQ(content(), "{\"step\":1,\"val_loss\":1.0}\n{\"step\":2,\"val_loss\":1.0}\n{\"step\":3,\"val_loss\":1.0}\n");
+  const std::string note =
+      "warning: " + (dir_ / "metrics.jsonl").string() + ": was removed or replaced; written again with all rows\n";
+  EXPECT_EQ(notes_, note + note);
 }
 
 TEST_F(MetricsTest, ProgressRewritesOneLineOnATerminal) {

@@ -248,6 +248,9 @@ TEST_F(SweepFile, NoRunHasANameOfTheSweepsOwnFiles) {
                                              folder_ / "sweep.json", folder_ / "out/" + label, label));
   for (const char* name : {"", ".", ".."}) EXPECT_TRUE(is_taken_by_sweep(name)) << name;
   EXPECT_EQ(with_label("log"), "");
+  EXPECT_EQ(with_label(std::string(245, 'a')), "");
+  const std::string mistake = "axes: found labels that make a folder name of 246 bytes, expected at most 245";
+  EXPECT_NE(with_label(std::string(246, 'a')).find(mistake), std::string::npos);
   json_["seeds"] = {1, 2};
   EXPECT_EQ(with_label("logs"), "") << "logs_seed1 and logs_seed2";
 }
