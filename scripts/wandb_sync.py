@@ -43,7 +43,7 @@ def flat(row):
     the row and are left out."""
     out = {}
     for key, value in row.items():
-        if key in ("step", "ended", "evaluation") or value is None:
+        if key in ("step", "ended", "evaluation", "skipped") or value is None:
             continue
         if key == "optimizer":
             out.update({f"optimizer/{name}": v for name, v in value.items()})

@@ -135,6 +135,10 @@ int64_t BatchSource::samples_of(size_t part, int64_t end) const {
   return end / round_rows * shares_[part] + (next == round_.end() ? shares_[part] : next->before);
 }
 
+double BatchSource::epochs(size_t part, int64_t samples) const {
+  return static_cast<double>(samples_of(part, samples)) / static_cast<double>(corpora_[part].rows());
+}
+
 // An epoch contains every row of a corpus once, so all whole epochs are counted in one pass over the rows. With the
 // partial epochs at both ends, at most the rows of three epochs are visited.
 RowCount BatchSource::count(int64_t first, int64_t count) const {

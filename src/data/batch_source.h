@@ -28,6 +28,8 @@ class BatchSource {
   // The number of rows in an epoch; for a mixture, the sum over its corpora. Each corpus of a mixture has its own
   // epochs: all its rows are read once before any is repeated.
   int64_t samples_per_epoch() const { return samples_per_epoch_; }
+  // How many epochs of corpus `part` the run's first `samples` samples read.
+  double epochs(size_t part, int64_t samples) const;
   int64_t tokens() const;
   int64_t sequence_length() const { return sequence_length_; }
   const std::vector<Dataset>& corpora() const { return corpora_; }

@@ -42,6 +42,11 @@ struct HellaSwagScore {
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
                                           int64_t sequence_length, int64_t vocab_size);
 
+// The number of rows in which the items are scored: one for each ending.
+inline int64_t hellaswag_rows(const std::vector<HellaSwagItem>& items) {
+  return static_cast<int64_t>(items.size() * std::tuple_size_v<decltype(HellaSwagItem::endings)>);
+}
+
 // A sequence length that is enough for every row of the items: the length of the longest row, rounded up to a multiple
 // of 16, but at most `sequence_length`.
 int64_t length_for(const std::vector<HellaSwagItem>& items, int64_t sequence_length);

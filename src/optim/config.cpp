@@ -108,9 +108,8 @@ Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw, in
   static_cast<Selection&>(group) = parse_selection(object, "a group");
   const std::string name = object.choice("name", all_names_of_recipes(), main.name);
   const std::string variant = given_variant(object, name);
-  Recipe recipe = name == main.name && !object.has("variant") ? main
-                  : name == "adamw"                           ? adamw
-                                                              : named_recipe(name, variant);
+  const bool is_main = name == main.name && (!object.has("variant") || variant == main.variant);
+  Recipe recipe = is_main ? main : name == "adamw" ? adamw : named_recipe(name, variant);
   read_recipe(object, recipe);
   check_recipe(object, recipe);
   group.recipe = shared(recipe);
@@ -119,13 +118,18 @@ Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw, in
   return group;
 }
 
-// Throws Error if "adamw" sets a key that updates no parameter. The config.json of a run may contain such a key,
-// because earlier versions accepted it, but an edit such as --set may not add one.
-void check_half(const JsonObject& adamw, const OptimizerConfig& config) {
+// Whether keys of "adamw" may update no parameter. The config.json of a run may contain such a key, because it has
+// every key, but an edit such as --set may not add one.
+bool may_be_idle(const JsonObject& adamw) {
   const auto& edited = adamw.source().edited;
   const bool added =
       std::any_of(edited.begin(), edited.end(), [&](const auto& edit) { return edit.path.starts_with(adamw.path()); });
-  if (adamw.source().of_run && !added) return;
+  return adamw.source().of_run && !added;
+}
+
+// Throws Error if "adamw" sets a key that updates no parameter under this routing.
+void check_half(const JsonObject& adamw, const OptimizerConfig& config) {
+  if (may_be_idle(adamw)) return;
   const bool in_group = std::any_of(config.groups.begin(), config.groups.end(),
                                     [](const Group& group) { return group.recipe->name == "adamw"; });
   for (const std::string& key : adamw.keys()) {
@@ -192,13 +196,15 @@ void visit(OptimizerConfig& config, Section& keys) {
        .help =
            "a list of `{\"roles\": [...], \"names\": [\"*.q_proj.*\"], \"name\": RECIPE, ...}`: the first entry "
            "that matches a parameter updates it, whatever the `routing`; an entry takes the switches of its recipe, "
-           "and may have a `variant` and a `schedule` of its own",
+           "and may have a `variant` and a `schedule` of its own; with the main recipe's name and variant, it begins "
+           "with "
+           "the main recipe's values",
        .absent = "none"},
       {});
   RoundingMode rounding = config.stochastic ? RoundingMode::stochastic : RoundingMode::nearest;
   keys.choice({.name = "rounding", .help = "how bf16 weights without masters are rounded"}, rounding);
   config.stochastic = rounding == RoundingMode::stochastic;
-  keys.choice({.name = "state", .help = "`fp32`, `bf16`, or `auto`: bf16 for bf16 weights without masters, else fp32"},
+  keys.choice({.name = "state", .help = "`fp32`, `bf16`, or `auto`: bf16 for weights of `bf16_pure`, else fp32"},
               config.state);
   keys.integer<0, int64_t{1} << 40>(
       {.name = "telemetry_every",
@@ -310,6 +316,15 @@ void check_routing(JsonObject object, const OptimizerConfig& config, const Param
         group.names.empty() ? "roles" : "names",
         fmt::format("no parameter of the model is left for {}{}", patterns(group), suggestion(group.names, table)));
   }
+  if (config.main().name == "adamw" || config.routing == Routing::everything) return;
+  const JsonObject adamw = object.object("adamw");
+  if (may_be_idle(adamw)) return;
+  const auto check = [&](const char* key, size_t group, const char* what) {
+    if (!taken[group] && adamw.has(key))
+      adamw.fail(key, fmt::format("has no effect here: groups update all {}; set it in the group", what));
+  };
+  for (const char* key : {"vector_lr", "vector_weight_decay"}) check(key, config.groups.size() - 1, "vectors");
+  if (config.routing == Routing::hidden) check("embedding_lr", config.given + 1, "embeddings");
 }
 
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {

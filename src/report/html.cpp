@@ -26,7 +26,8 @@ std::string label_of(const ResultGroup& group) {
   return group.labels.empty() ? "all runs" : fmt::format("{}", fmt::join(group.labels, ", "));
 }
 
-std::string table_html(const Table& table) {
+std::string table_html(const Table& all) {
+  const Table table = for_people(all);
   std::string html = "<div class=\"wide\"><table>\n<tr>";
   for (const Table::Column& column : table.columns) html += "<th>" + escaped(column.title) + "</th>";
   html += "</tr>\n";

@@ -138,9 +138,18 @@ std::string seeds_note(const ResultGroup& group) {
                      name_of(group), text);
 }
 
+// Whether a run that the row counts was at set.loss at its first evaluation already, so that it reached the loss
+// earlier.
+bool reaches_at_first(const ResultSet& set, const ResultGroup& group) {
+  return std::any_of(group.taken.begin(), group.taken.end(), [&](const ResultRun* run) {
+    const auto point = reaches(*run, set.metric, *set.loss);
+    return point && point->step > 0 && point->step == run->validation.at(set.metric).front().step;
+  });
+}
+
 struct Columns {
   size_t tuned = 0, tried = 0, adamw = 0, seeds = 0, loss = 0, deviation = 0, perplexity = 0, difference = 0,
-         tokens = 0, target = 0, from_target = 0, time = 0;
+         half_width = 0, pairs = 0, tokens = 0, target = 0, from_target = 0, time = 0;
 };
 
 Columns add_columns(const ResultSet& set, bool times, Table& table) {
@@ -160,7 +169,11 @@ Columns add_columns(const ResultSet& set, bool times, Table& table) {
   columns.loss = add(set.metric, set.metric);
   columns.deviation = add("sd", "deviation");
   columns.perplexity = add("perplexity", "perplexity");
-  if (!set.against.empty()) columns.difference = add("against " + set.against, "difference");
+  if (!set.against.empty()) {
+    columns.difference = add("against " + set.against, "difference");
+    columns.half_width = add("", "difference_confidence");
+    columns.pairs = add("", "pairs");
+  }
   if (set.loss) columns.tokens = add(fmt::format("tokens to {:g}", *set.loss), "tokens_to_loss");
   if (!set.targets.empty()) {
     columns.target = add("published", "published");
@@ -218,7 +231,15 @@ void fill_row(const ResultSet& set, const std::vector<ResultGroup>& groups, cons
   if (!set.against.empty())
     if (const ResultGroup* reference = reference_of(groups, group, set.against)) {
       const Spread difference = paired_difference(set, group, *reference);
-      if (difference.count) row[columns.difference] = {difference_text(difference), difference.mean};
+      if (difference.count) {
+        const bool all = difference.count == group.loss.count;
+        row[columns.difference] = {
+            difference_text(difference) +
+                (all ? "" : fmt::format(" ({} of {} seeds)", difference.count, group.loss.count)),
+            difference.mean};
+        row[columns.pairs] = {"", difference.count};
+        row[columns.half_width] = {"", confidence_of_mean(difference)};
+      }
     }
   if (set.loss) {
     std::vector<double> tokens;
@@ -228,7 +249,7 @@ void fill_row(const ResultSet& set, const std::vector<ResultGroup>& groups, cons
     if (tokens.size() != group.taken.size())
       row[columns.tokens] = {"never", nullptr};
     else if (std::isfinite(mean_tokens))
-      row[columns.tokens] = {human_count(mean_tokens), mean_tokens};
+      row[columns.tokens] = {(reaches_at_first(set, group) ? "at most " : "") + human_count(mean_tokens), mean_tokens};
   }
 }
 
@@ -308,15 +329,24 @@ Table judge(const ResultSet& set, bool times) {
     if (!set.targets.empty())
       if (const std::string note = order_note(set, groups, block); !note.empty()) table.notes.push_back(note);
   }
-  size_t pairs = 0, open = 0, lacking = 0;
-  for (const ResultGroup& group : groups) pairs = std::max(pairs, static_cast<size_t>(group.loss.count));
+  size_t pairs = 0, open = 0, lacking = 0, at_most = 0;
+  for (const ResultGroup& group : groups) {
+    if (const ResultGroup* reference = reference_of(groups, group, set.against))
+      pairs = std::max(pairs, static_cast<size_t>(paired_difference(set, group, *reference).count));
+    if (set.loss) at_most += reaches_at_first(set, group);
+  }
   for (const ResultRun& run : set.runs) {
     lacking += lacks(run, set.metric);
     open += !run.final_loss(set.metric) && !lacks(run, set.metric);
   }
-  if (!set.against.empty() && pairs > 1)
+  if (pairs > 1)
     table.notes.push_back("against " + set.against +
                           ": mean difference of runs of the same seed and its 95% confidence interval (Student's t)");
+  if (at_most)
+    table.notes.push_back(
+        fmt::format("tokens to {:g}: \"at most\" is the first evaluation, which was below already; "
+                    "run.eval_every makes it exact",
+                    *set.loss));
   if (open) table.notes.push_back(fmt::format("{} of {} runs are unfinished", open, set.runs.size()));
   if (lacking)
     table.notes.push_back(fmt::format("{} of {} runs are finished without {}", lacking, set.runs.size(), set.metric));

@@ -77,11 +77,9 @@ void respell(Json& value) {
 struct EvaluationKey {
   const char *path, *absent;
 };
-constexpr EvaluationKey evaluation_keys[] = {{"data.validation", nullptr},
-                                             {"data.reading", "packed"},
-                                             {"data.documents", "none"},
-                                             {"batch.sequence_length", nullptr},
-                                             {"run.eval_tokens", nullptr}};
+constexpr EvaluationKey evaluation_keys[] = {{"data.validation", nullptr},       {"data.reading", "packed"},
+                                             {"data.documents", "none"},         {"data.batch_means", "none"},
+                                             {"batch.sequence_length", nullptr}, {"run.eval_tokens", nullptr}};
 
 // "KEY (VALUE, VALUE)" if the evaluated runs differ in the key, else "".
 std::string difference_in(const ResultSet& set, const EvaluationKey& key) {
@@ -134,8 +132,8 @@ std::vector<std::string> notes_on(const ResultSet& set) {
 
 Rates rates_of(const ResultRun& run) {
   auto source = std::make_shared<const JsonSource>(JsonSource{.name = run.name, .text = "", .of_run = true});
-  return parse_optimizer(JsonObject(source, run.config).object("optimizer", true), std::max<int64_t>(run.planned, 1))
-      .rates();
+  const int64_t steps = run.planned ? run.planned : int64_t{1} << 40;  // a run of 0 steps may have any schedule
+  return parse_optimizer(JsonObject(source, run.config).object("optimizer", true), steps).rates();
 }
 
 ResultRun read_run(const fs::path& folder) {

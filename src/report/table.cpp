@@ -115,13 +115,25 @@ size_t widest_line(std::string_view text) {
 
 }  // namespace
 
+Table for_people(const Table& table) {
+  Table shown;
+  shown.notes = table.notes;
+  for (const Table::Column& column : table.columns)
+    if (!column.title.empty()) shown.columns.push_back(column);
+  for (const auto& row : table.rows) {
+    std::vector<TableCell>& cells = shown.rows.emplace_back();
+    for (size_t c = 0; c < row.size(); ++c)
+      if (!table.columns[c].title.empty()) cells.push_back(row[c]);
+  }
+  return shown;
+}
+
 std::string render_for(const Table& table, size_t columns) {
   if (columns == 0) return render(table, TableFormat::markdown);
-  Table rows = table, turned = transposed(table);
+  Table rows = for_people(table);
   rows.notes.clear();
-  turned.notes.clear();
-  std::string text = render(rows, TableFormat::text);
-  if (widest_line(text) > columns) text = render(turned, TableFormat::text);
+  std::string text = lines(rows, false);
+  if (widest_line(text) > columns) text = lines(transposed(rows), false);
   if (widest_line(text) > columns) text = tall(rows, columns);
   if (!table.notes.empty()) text += text.ends_with("\n\n") ? "" : "\n";
   for (const std::string& note : table.notes) text += wrapped(note, columns) + "\n";
@@ -132,7 +144,7 @@ std::vector<std::string> table_formats() { return {"text", "markdown", "csv", "j
 
 std::string render(const Table& table, TableFormat format) {
   if (format == TableFormat::csv) return csv(table);
-  if (format != TableFormat::json) return lines(table, format == TableFormat::markdown);
+  if (format != TableFormat::json) return lines(for_people(table), format == TableFormat::markdown);
   Json rows = Json::array();
   for (const auto& row : table.rows) {
     Json object = Json::object();

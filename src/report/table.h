@@ -15,7 +15,7 @@ struct TableCell {
 
 struct Table {
   struct Column {
-    std::string title;  // title for people
+    std::string title;  // title for people; "" if the column is for programs only
     std::string key;    // key for programs
   };
   std::vector<Column> columns;
@@ -24,6 +24,9 @@ struct Table {
 
   std::vector<TableCell>& add_row() { return rows.emplace_back(columns.size()); }
 };
+
+// The table without the columns that are for programs only.
+Table for_people(const Table& table);
 
 enum class TableFormat { text, markdown, csv, json };
 std::vector<std::string> table_formats();  // names of the formats, in the order of TableFormat

@@ -104,6 +104,7 @@ MetricsLog::~MetricsLog() { ::close(fd_); }
 void MetricsLog::train_row(const TrainRow& row) {
   Json json;
   row.visit([&](const char* key, auto value, bool) { json[key] = value; });
+  if (!row.skipped.empty()) json["skipped"] = row.skipped;
   append(json.dump());
   row.visit([&](const char* key, auto value, bool plotted) {
     if (plotted) plot(fmt::format("train/{}", key), row.step, static_cast<double>(value));

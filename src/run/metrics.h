@@ -26,9 +26,10 @@ struct TrainRow {
   double mfu = 0;                                         // model FLOP/s divided by peak FLOP/s; not finite if unknown
   double seconds = 0;                                     // seconds of training over all starts (RunLog::seconds)
   std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding; absent if rows are packed
+  std::string skipped = {};                               // why the update was skipped; "": it was applied
   std::vector<std::pair<std::string, double>> more = {};  // values named lr/GROUP and time/PHASE
 
-  // Calls write(key, value, plotted) for each key of this row in metrics.jsonl. Plotted values are also written to
+  // Calls write(key, value, plotted) for each number of this row in metrics.jsonl. Plotted values are also written to
   // TensorBoard. FORMATS.md documents the keys.
   template <typename Write>
   void visit(Write write) const {

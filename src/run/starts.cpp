@@ -16,8 +16,8 @@ namespace {
 // validation losses. run.steps is in the list because it is the length of the schedule.
 bool shapes_results(const std::string& pointer) {
   for (const char* section : {"/model/", "/optimizer/", "/schedule/", "/batch/", "/data/train", "/data/mixture",
-                              "/data/documents", "/data/validation", "/run/eval_tokens", "/grad_clip", "/z_loss",
-                              "/precision", "/residual", "/skip/", "/run/steps"})
+                              "/data/documents", "/data/validation", "/data/batch_means", "/run/eval_tokens",
+                              "/grad_clip", "/z_loss", "/precision", "/reduce", "/residual", "/skip/", "/run/steps"})
     if (pointer.starts_with(section)) return pointer != "/batch/micro_batch";
   return false;
 }

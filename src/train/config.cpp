@@ -157,6 +157,8 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
   config.skip = parse_skip(root.object("skip"));
   config.average = parse_average(root.object("average"));
   if (config.precision == TrainPrecision::bf16_stochastic) {
+    if (root.object("optimizer").has("rounding") && !config.optimizer.stochastic && !source->of_run)
+      root.object("optimizer").fail("rounding", "found nearest, expected stochastic with precision bf16_stochastic");
     config.optimizer.stochastic = true;
     if (config.optimizer.state == Precision::automatic) config.optimizer.state = Precision::fp32;
   }
@@ -177,6 +179,12 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
 
   if (config.data.validation.empty() && (config.run.keep_best || config.run.patience))
     root.object("run").fail(config.run.keep_best ? "keep_best" : "patience", "needs data.validation");
+  if (!source->of_run) {  // earlier runs stay readable
+    if (config.run.eval_every && config.data.validation.empty() && config.data.hellaswag.empty())
+      root.object("run").fail("eval_every", "needs data.validation or data.hellaswag");
+    if (config.run.patience && config.run.eval_every == 0)
+      root.object("run").fail("patience", "needs run.eval_every: it counts evaluations");
+  }
   const std::string why = why_text_is_needed(config.data);
   const bool samples = config.run.sample_tokens > 0 && !config.tokenizer.empty();
   if (samples && config.run.sample_prompt.empty() && !why.empty() && !source->of_run)  // earlier runs stay readable

@@ -95,8 +95,8 @@ void visit(RunConfig& run, Section& keys) {
       run.patience);
   keys.integer<0, largest_count>(
       {.name = "max_seconds",
-       .help = "after this time the process saves and exits with code 124; 0: never; choose it so "
-               "that the save ends before the job's time limit",
+       .help = "after this time the process saves and exits with code 124, or ends the sample of a run that is "
+               "complete; 0: never; choose it so that the save ends before the job's time limit",
        .continues = true},
       run.max_seconds);
   keys.integer<0, largest_count>(

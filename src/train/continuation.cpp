@@ -103,7 +103,7 @@ bool measures_otherwise(const Json& before, const Json& now, bool other_text) {
     const Json *was = value_at(before, key), *is = value_at(now, key);
     return (was ? *was : Json()) != (is ? *is : Json());
   };
-  return other_text || differs("data.documents") || differs("run.eval_tokens");
+  return other_text || differs("data.documents") || differs("data.batch_means") || differs("run.eval_tokens");
 }
 
 }  // namespace rowan

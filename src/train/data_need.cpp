@@ -6,21 +6,27 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <vector>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
 #include "base/json_path.h"
+#include "evaluate/hellaswag.h"
 #include "evaluate/validation.h"
+#include "tokenizer/tokenizer.h"
 
 namespace rowan {
 namespace {
 
 namespace fs = std::filesystem;
 
-double epochs_of(const TrainConfig& config, const BatchSource& batches) {
-  return static_cast<double>(config.run.steps * config.batch.sequences) /
-         static_cast<double>(batches.samples_per_epoch());
+// The most epochs that the run reads of one corpus.
+double most_epochs(const TrainConfig& config, const BatchSource& batches) {
+  double most = 0;
+  for (size_t part = 0; part < batches.corpora().size(); ++part)
+    most = std::max(most, batches.epochs(part, config.run.steps * config.batch.sequences));
+  return most;
 }
 
 // The end of a message: a get.sh command that downloads enough training files. Enough is `times` times the number of
@@ -38,28 +44,34 @@ std::string more_of(const fs::path& folder, double times) {
   return fmt::format("; {} --shards {:.0f} downloads enough", recipe.string(), std::ceil(files * times));
 }
 
-std::string reads(const TrainConfig& config, const BatchSource& batches, double epochs) {
+std::string reads(const TrainConfig& config, const BatchSource& batches) {
   const char* rows = config.data.reading == Reading::documents ? "documents" : "rows";
-  return fmt::format("reads {} {}, there are {}: {:.2f} epochs",
+  return fmt::format("reads {} {}, there are {}: {}",
                      human_count(static_cast<double>(config.run.steps * config.batch.sequences)), rows,
-                     human_count(static_cast<double>(batches.samples_per_epoch())), epochs);
+                     human_count(static_cast<double>(batches.samples_per_epoch())), epochs_text(config, batches));
 }
 
 }  // namespace
 
+std::string epochs_text(const TrainConfig& config, const BatchSource& batches) {
+  std::vector<std::string> epochs;
+  for (size_t part = 0; part < batches.corpora().size(); ++part)
+    epochs.push_back(fmt::format("{:.2f}", batches.epochs(part, config.run.steps * config.batch.sequences)));
+  return fmt::format("{} epochs{}", fmt::join(epochs, ", "), epochs.size() > 1 ? " of the corpora" : "");
+}
+
 std::string data_shortage(const TrainConfig& config, const BatchSource& batches) {
-  const double epochs = epochs_of(config, batches);
+  const double epochs = most_epochs(config, batches);
   if (epochs <= 1) return "";
   const bool one = batches.corpora().size() == 1;
-  return reads(config, batches, epochs) +
-         (one ? more_of(batches.corpora()[0].shards()[0].path().parent_path(), epochs) : "");
+  return reads(config, batches) + (one ? more_of(batches.corpora()[0].shards()[0].path().parent_path(), epochs) : "");
 }
 
 std::string data_need(const TrainConfig& config) {
   try {
     const BatchSource batches(config.data, config.batch.sequence_length, config.run.seed, config.model.vocabulary);
     const std::string shortage = data_shortage(config, batches);
-    return shortage.empty() ? reads(config, batches, epochs_of(config, batches)) : shortage;
+    return shortage.empty() ? reads(config, batches) : shortage;
   } catch (const Error& error) {
     return fmt::format("reads {} rows of {} tokens; {}",
                        human_count(static_cast<double>(config.run.steps * config.batch.sequences)),
@@ -77,21 +89,36 @@ int64_t evaluation_targets(const TrainConfig& config) {
   }
 }
 
-std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step,
-                            double targets) {
+int64_t hellaswag_tokens(const TrainConfig& config) {
+  if (config.data.hellaswag.empty()) return 0;
+  try {
+    const auto tokenizer = config.tokenizer.empty() ? nullptr : make_tokenizer(config.tokenizer);
+    return hellaswag_rows(read_hellaswag(config.data.hellaswag, tokenizer.get())) * config.batch.sequence_length;
+  } catch (const Error&) {
+    return 0;
+  }
+}
+
+std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step, double targets,
+                            double hellaswag) {
   std::string text = run.eval_every ? fmt::format("every {} steps", run.eval_every) : "at the end";
-  text += targets > 0 ? fmt::format(" on {} tokens", human_count(targets)) : " on all validation data";
-  if (targets == 0 || run.steps == 0) return text;
+  if (targets > 0 || hellaswag == 0)
+    text += targets > 0 ? fmt::format(" on {} tokens", human_count(targets)) : " on all validation data";
+  if (hellaswag > 0)
+    text += fmt::format("{} on HellaSwag's {} tokens", targets > 0 ? " and" : "", human_count(hellaswag));
+  if (targets + hellaswag == 0 || run.steps == 0) return text;
   // The evaluations after step `begin`. The last one is at the end of the run.
   const auto after = [&](int64_t begin) {
     if (begin >= run.steps) return int64_t{0};
     const int64_t regular = run.eval_every ? run.steps / run.eval_every - begin / run.eval_every : 0;
     return regular + (run.eval_every == 0 || run.steps % run.eval_every != 0);
   };
-  int64_t passes = after(0);  // each average costs another pass over the data, once it has begun
+  const int64_t evaluations = after(0);
+  int64_t passes = evaluations;  // each average costs another pass over the data, once it has begun
   if (average.ema > 0) passes += after(average.ema_start);
   if (average.tail > 0) passes += after(std::max<int64_t>(run.steps - average.tail, 0));
-  const double evaluated = static_cast<double>(passes) * targets / 3;  // a forward pass takes about a third of a step
+  // A forward pass takes about a third of a step.
+  const double evaluated = (static_cast<double>(passes) * targets + static_cast<double>(evaluations) * hellaswag) / 3;
   const double part = 100 * evaluated / (evaluated + static_cast<double>(run.steps) * tokens_per_step);
   return text + (part < 1 ? ", less than 1% of the run" : fmt::format(", about {:.0f}% of the run", part));
 }

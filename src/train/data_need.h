@@ -8,9 +8,13 @@
 
 namespace rowan {
 
-// If the run reads more than one epoch, returns a text such as
+// A text such as "1.80 epochs", or "0.03, 4.30 epochs of the corpora" for a mixture.
+std::string epochs_text(const TrainConfig& config, const BatchSource& batches);
+
+// If the run reads more than one epoch of a corpus, returns a text such as
 //   reads 5.12M rows, there are 2.85M: 1.80 epochs; data/c4/get.sh --shards 15 downloads enough
-// The text ends after the epochs if no command is known. Returns "" if the run reads at most one epoch.
+// The text ends after the epochs if no command is known. Returns "" if the run reads at most one epoch
+// of each corpus.
 std::string data_shortage(const TrainConfig& config, const BatchSource& batches);
 
 // Like data_shortage(), but also returns a text, without a command, for a run that reads at most one epoch. If the data
@@ -20,8 +24,13 @@ std::string data_need(const TrainConfig& config);
 // The number of targets in one evaluation (evaluate/validation.h), or run.eval_tokens if the data cannot be opened.
 int64_t evaluation_targets(const TrainConfig& config);
 
-// A text such as "every 200 steps on 41.0K tokens, about 3% of the run". `targets` is the number of targets in one
-// evaluation, or 0 if unknown.
-std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step, double targets);
+// The number of tokens that one evaluation on data.hellaswag computes, padding included; 0 if the config names no file
+// or it cannot be read.
+int64_t hellaswag_tokens(const TrainConfig& config);
+
+// A text such as "every 200 steps on 41.0K tokens, about 3% of the run". `targets` is the number of validation targets
+// in one evaluation, or 0 if unknown; `hellaswag` is hellaswag_tokens().
+std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step, double targets,
+                            double hellaswag = 0);
 
 }  // namespace rowan

@@ -57,6 +57,21 @@ std::string sample_text(const TrainConfig& config, const std::function<bool()>& 
                      tokenizer->decode(std::span(tokens).subspan(prompt.text)));
 }
 
+// What the average of the last steps lacks after a continuation: steps that it should have, but whose weights no
+// checkpoint kept. "" if it lacks none.
+std::string lack_of_tail(const TrainConfig& config, const Trainer& trainer) {
+  const int64_t steps = config.run.steps, done = trainer.steps_done();
+  for (const Averages::Average& average : trainer.averages().all()) {
+    if (average.name != "tail" || done == steps) continue;
+    const int64_t wanted = std::max<int64_t>(trainer.averages().first_step(average), 1),
+                  begin = average.count ? average.first : std::max(wanted, done + 1);
+    if (begin > wanted)
+      return fmt::format("tail is of the last {} steps, not of {}: the weights after steps {} to {} were not averaged",
+                         steps - begin + 1, steps - wanted + 1, wanted, begin - 1);
+  }
+  return "";
+}
+
 std::string precision_text(const TrainConfig& config, const Backend& backend) {
   return fmt::format("{}; {}", name_of(config.precision),
                      backend.fast(DType::bf16) ? "bf16 is the faster one here: the device has instructions for it"
@@ -99,13 +114,13 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
          fmt::format(
              "attention within documents costs {:.1f}% of attention over whole rows (measured on the first rows)",
              100 * attended_share(trainer.batches(), config.data.documents)));
-  line("steps", fmt::format("{}, {} tokens, {:.2f} epochs", config.run.steps,
-                            human_count(per_step * static_cast<double>(config.run.steps)),
-                            static_cast<double>(config.run.steps * config.batch.sequences) /
-                                static_cast<double>(trainer.batches().samples_per_epoch())));
-  if (trainer.validation_targets() > 0)
-    line("evaluation",
-         evaluation_need(config.run, config.average, per_step, static_cast<double>(trainer.validation_targets())));
+  line("steps",
+       fmt::format("{}, {} tokens, {}", config.run.steps, human_count(per_step * static_cast<double>(config.run.steps)),
+                   epochs_text(config, trainer.batches())));
+  const auto targets = static_cast<double>(trainer.validation_targets()),
+             hellaswag = static_cast<double>(trainer.hellaswag_tokens());
+  if (targets + hellaswag > 0)
+    line("evaluation", evaluation_need(config.run, config.average, per_step, targets, hellaswag));
   auto describe_schedule = [&](const std::string& whose, const Schedule& schedule) {
     if (schedule.from_step > trainer.steps_done())
       line("schedule",
@@ -122,6 +137,10 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
   describe_schedule("", config.schedule);
   for (const Group& group : config.optimizer.groups)
     if (group.schedule) describe_schedule(group.name + ": ", *group.schedule);
+  if (config.average.ema > 0 && config.average.ema_start >= config.run.steps)
+    line("average", fmt::format("there is no ema: ema_start is {}, and the run ends at step {}",
+                                config.average.ema_start, config.run.steps));
+  if (const std::string lack = lack_of_tail(config, trainer); !lack.empty()) line("average", lack);
   if (const std::string shortage = data_shortage(config, trainer.batches()); !shortage.empty())
     line("more data", shortage);
   const Plan plan = make_plan(config, communicator.size());

@@ -34,7 +34,8 @@ RunLog::RunLog(const TrainConfig& config, const Trainer& trainer, Progress& prog
       start_(steady_seconds()),
       last_time_(start_),
       last_step_(trainer.steps_done()),
-      first_step_(trainer.steps_done()) {}
+      first_step_(trainer.steps_done()),
+      skipped_(trainer.steps_done() - trainer.optimizer().updates()) {}
 
 void RunLog::step(const StepResult& result) {
   const int64_t step = trainer_.steps_done();
@@ -47,7 +48,7 @@ void RunLog::step(const StepResult& result) {
   figures.insert(figures.end(), trainer_.norms().begin(), trainer_.norms().end());
   if (!figures.empty()) log_.figures_row(step, figures);
   estimate(step);
-  if (step % config_.run.log_every && step != config_.run.steps && step != 1) return;
+  if (step % config_.run.log_every && step != config_.run.steps && step != 1 && result.skipped.empty()) return;
   const double time = steady_seconds(), elapsed = time - last_time_;
   const double rate = static_cast<double>((step - last_step_) * trainer_.tokens_per_step()) / elapsed;
   last_time_ = time, last_step_ = step;
@@ -60,6 +61,7 @@ void RunLog::step(const StepResult& result) {
                .mfu = rate * flops_ / peak_,
                .seconds = seconds_at(time)};
   if (config_.data.reading == Reading::documents) row.unpadded_tokens = trainer_.unpadded_tokens();
+  row.skipped = result.skipped;
   row.more = details(step);
   log_.train_row(row);
   progress_.train(row, seconds_left(step, rate));
@@ -88,7 +90,8 @@ double RunLog::seconds_left(int64_t step, double tokens_per_second) const {
   };
   double evaluation = mean(Pause::evaluation);
   if (evaluation == 0)  // no evaluation yet; a forward pass takes about a third of a step
-    evaluation = static_cast<double>(trainer_.validation_targets()) / (3 * tokens_per_second);
+    evaluation =
+        static_cast<double>(trainer_.validation_targets() + trainer_.hellaswag_tokens()) / (3 * tokens_per_second);
   const bool one_more = run.eval_every == 0 || run.steps % run.eval_every != 0;  // the evaluation at the end
   seconds += evaluation * static_cast<double>(times(run.eval_every) + one_more);
   double checkpoints = static_cast<double>(times(run.checkpoint_every));

@@ -70,7 +70,7 @@ class RunLog {
   bool evaluates_again_;
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
   double settled_ = 0;  // seconds() after this process's first step, which is slower than later steps
-  int64_t last_step_, first_step_, skipped_ = 0;
+  int64_t last_step_, first_step_, skipped_;
   std::map<std::string, double> phases_;  // seconds of each phase up to the last training row
   struct Pauses {
     double seconds = 0;

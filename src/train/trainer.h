@@ -111,6 +111,8 @@ class Trainer {
   const ValidationSet* validation_set() const { return validation_.get(); }
   // The shards of the validation set (shard_fingerprints()); null without validation data.
   Json validation_shards() const;
+  // The number of tokens that hellaswag() computes on all ranks, padding included; 0 without data.hellaswag.
+  int64_t hellaswag_tokens() const { return hellaswag_rows(hellaswag_) * config_.batch.sequence_length; }
   // The number of targets in the validation set; 0 without validation data.
   int64_t validation_targets() const { return validation_ ? validation_->targets() : 0; }
   const Timeline& timeline() const;

@@ -125,6 +125,20 @@ TEST_F(RunAverages, ContinueBitForBit) {
   }
 }
 
+TEST_F(RunAverages, AContinuedTailSaysWhatItLacks) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  const Outcome more = rowan(train("--resume --steps 14"));
+  EXPECT_NE(more.err.find("tail is of the last 2 steps, not of 4: the weights after steps 11 to 12 were not averaged"),
+            std::string::npos)
+      << more.err;
+  const Outcome back = rowan(train("--from 8 --set average.tail=10 --steps 12"));
+  EXPECT_NE(back.err.find("tail is of the last 4 steps, not of 10"), std::string::npos) << back.err;
+  const Outcome whole = rowan(train("--set average.ema_start=12" + into("whole")));
+  EXPECT_EQ(whole.err.find("tail is of"), std::string::npos) << whole.err;
+  EXPECT_NE(whole.err.find("there is no ema: ema_start is 12, and the run ends at step 12"), std::string::npos)
+      << whole.err;
+}
+
 TEST_F(RunAverages, MistakesAreNamed) {
   expect_mistake(train("--set average.ema=1"), "average.ema: found 1, expected at most 0.9999999");
   expect_mistake(train("--set average.tail=-1"), "average.tail: found -1");

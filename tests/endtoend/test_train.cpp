@@ -127,10 +127,24 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
   for (size_t at = 0; (at = whole.err.find("; update skipped", at)) != std::string::npos; ++at) ++skipped;
   const Json state = Json::parse(read_file(run("run") / "checkpoints/step_00000012/state.json"));
   EXPECT_EQ(state["updates"], 12 - skipped);
+  int64_t noted = 0;
+  for (const Json& row : rows(run("run")))
+    if (row.contains("skipped")) {
+      ++noted;
+      EXPECT_NE(row["skipped"].get<std::string>().find("standard deviations above the mean"), std::string::npos) << row;
+    }
+  EXPECT_EQ(noted, skipped);
+  const Outcome seldom = rowan(train(more + " --set run.log_every=100 --set run.eval_every=0" + into("seldom")));
+  const std::vector<Json> logged = rows(run("seldom"));
+  EXPECT_EQ(std::count_if(logged.begin(), logged.end(), [](const Json& row) { return row.contains("skipped"); }),
+            skipped)
+      << seldom.err;
   ASSERT_EQ(rowan(train(more + into("cut"))).code, 0);
   fs::remove_all(run("cut") / "checkpoints/step_00000012");
   ASSERT_EQ(rowan(train(more + into("cut"))).code, 0);
   EXPECT_EQ(weights(run("run"), 12), weights(run("cut"), 12));
+  EXPECT_EQ(rows(run("run")), rows(run("cut")));
+  EXPECT_NE(read_file(run("cut") / "log.txt").find(fmt::format("({} so far)", skipped)), std::string::npos);
   ASSERT_EQ(rowan(train("--set optimizer.lr=0.05" + into("all"))).code, 0);
   EXPECT_NE(weights(run("run"), 12), weights(run("all"), 12));
 

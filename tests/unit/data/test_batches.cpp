@@ -223,6 +223,8 @@ TEST_F(Batches, MixtureKeepsWeightsAndRepeatsNothingEarly) {
   }
   EXPECT_EQ(seen.size(), 300u);
   EXPECT_EQ(from_first, drawn * 3 / 4);
+  EXPECT_DOUBLE_EQ(source.epochs(0, drawn), 15000.0 / 300);
+  EXPECT_DOUBLE_EQ(source.epochs(1, drawn), 5000.0 / 100);
   int64_t early = 0;
   for (int64_t s = 0; s < 400; ++s) early += take(source, s, 1).inputs[0] < 5000;
   EXPECT_NEAR(static_cast<double>(early), 300, 40) << "mixed throughout, not one after the other";

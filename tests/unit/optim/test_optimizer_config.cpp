@@ -350,6 +350,35 @@ std::string routing_refusal(const std::string& text) {
   return "";
 }
 
+// A group of the recipe adamw does not take the rates of the vectors or embeddings that it takes over.
+TEST(OptimizerConfig, RatesOfVectorsThatGroupsTakeAreRefused) {
+  const std::string norms = R"("groups": [{"roles": ["norm"], "name": "adamw"}])",
+                    embedding = R"("groups": [{"roles": ["embedding"], "name": "adamw"}])";
+  const auto refusal = [](const std::string& adamw, const std::string& groups) {
+    return routing_refusal(R"({"name": "muon", "adamw": {)" + adamw + "}, " + groups + "}");
+  };
+  for (const char* key : {"vector_lr", "vector_weight_decay"})
+    EXPECT_EQ(
+        refusal(fmt::format("\"{}\": 0.5", key), norms),
+        fmt::format("test.json:1: adamw.{}: has no effect here: groups update all vectors; set it in the group", key));
+  EXPECT_NE(refusal(R"("embedding_lr": 0.5)", embedding)
+                .find("adamw.embedding_lr: has no effect here: groups update all "
+                      "embeddings"),
+            std::string::npos);
+  EXPECT_EQ(refusal(R"("vector_lr": 0.5)", embedding), "");
+  EXPECT_EQ(refusal(R"("embedding_lr": 0.5)", norms), "");
+}
+
+TEST(OptimizerConfig, AGroupOfTheMainRecipeAndVariantBeginsWithItsValues) {
+  const OptimizerConfig config = optimizer_config(
+      R"({"name": "rmnp", "lr": 0.5, "groups": [{"names": ["*.q_proj.*"], "variant": "code"},
+                                                 {"names": ["*.k_proj.*"]},
+                                                 {"names": ["*.v_proj.*"], "variant": "paper"}]})");
+  EXPECT_EQ(config.groups[0].recipe->lr, 0.5);
+  EXPECT_EQ(config.groups[1].recipe->lr, 0.5);
+  EXPECT_NE(config.groups[2].recipe->lr, 0.5) << "another variant has its own values";
+}
+
 TEST(OptimizerConfig, AGroupThatTakesNothingIsRefused) {
   EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": ["*.q_proj.*", "*.x"], "lr": 1}]})"), "");
   EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": "*.q_porj.*"}]})"),

@@ -89,6 +89,24 @@ TEST(Judge, PairsRunsOfTheSameSeed) {
   EXPECT_NE(render(judge(set), TableFormat::text).find("-0.1000 ± 0.2484"), std::string::npos);
 }
 
+TEST(Judge, SaysHowManySeedsADifferenceIsOf) {
+  ResultSet set = two_optimizers();
+  set.runs[3].seed = 7;  // of adamw; muon has none of this seed
+  const Table two = judge(set);
+  EXPECT_NE(render(two, TableFormat::text).find(" (2 of 3 seeds)"), std::string::npos);
+  EXPECT_EQ(rows_of(two)[0]["pairs"], 2);
+  EXPECT_GT(rows_of(two)[0]["difference_confidence"], 0);
+  EXPECT_EQ(two.notes[0].find("against adamw: mean difference"), 0u);
+  EXPECT_EQ(render(two, TableFormat::text).find("pairs"), std::string::npos) << "a column for programs";
+  EXPECT_EQ(html_report(set, "title").find("<th></th>"), std::string::npos);
+  set.runs[4].seed = 8;
+  const Table one = judge(set);
+  EXPECT_NE(render(one, TableFormat::text).find("-0.1000 (1 of 3 seeds)"), std::string::npos);
+  EXPECT_TRUE(rows_of(one)[0]["difference_confidence"].is_null());
+  EXPECT_EQ(render(one, TableFormat::text).find("confidence interval"), std::string::npos) << "there is none";
+  EXPECT_EQ(render(judge(two_optimizers()), TableFormat::text).find(" of 3 seeds"), std::string::npos);
+}
+
 TEST(Judge, SaysWhetherThePublishedOrderIsKept) {
   ResultSet set = two_optimizers();
   set.targets = {target("adamw", 3.25), target("muon", 3.05)};
@@ -191,6 +209,12 @@ TEST(Judge, TokensToALossAreReadBetweenEvaluations) {
   EXPECT_NEAR(rows_of(judge(set))[0]["tokens_to_loss"].get<double>(), 500, 1e-9);
   set.loss = 3.05;
   EXPECT_TRUE(rows_of(judge(set))[0]["tokens_to_loss"].is_null()) << "one seed never reaches this loss";
+  set.loss = 9;
+  EXPECT_EQ(render(judge(set), TableFormat::text).find("at most"), std::string::npos) << "it is reached at step 0";
+  for (ResultRun& run : set.runs) run.validation["val_loss"].erase(run.validation["val_loss"].begin());
+  const std::string text = render(judge(set), TableFormat::text);
+  EXPECT_NE(text.find("at most 500"), std::string::npos) << text;
+  EXPECT_NE(text.find("tokens to 9: \"at most\" is the first evaluation"), std::string::npos) << text;
 }
 
 TEST(Judge, WhatIsNotThroughOrDivergedIsSaid) {
@@ -270,6 +294,14 @@ TEST(Judge, ASweptRateHasTheRateOfAdamWBesideIt) {
   EXPECT_NE(render(judge(set), TableFormat::text).find("its AdamW lr"), std::string::npos);
 }
 
+TEST(Judge, ARunOfNoStepsHasRatesToo) {
+  ResultRun run = run_of("adamw", 0.01, 1, 3);
+  run.planned = 0;
+  run.config["optimizer"]["groups"] = {
+      {{"roles", {"embedding"}}, {"name", "adamw"}, {"schedule", {{"name", "constant"}, {"from_step", 5}}}}};
+  EXPECT_EQ(rates_of(run).main, 0.01);
+}
+
 TEST(Judge, LossesOfDifferentTokenizersAreNotCompared) {
   ResultSet set = two_optimizers();
   EXPECT_TRUE(notes_on(set).empty());
@@ -311,6 +343,10 @@ TEST(Judge, LossesOnDifferentTextAreNotCompared) {
               run.config["data"]["documents"] = {{"end_token", "first"}};
             }),
             Notes{before + "data.documents (none, {\"end_token\":\"first\"})"});
+  EXPECT_EQ(notes([](ResultRun& run) {
+              run.config["data"]["batch_means"] = {{"ranks", 2}};
+            }),
+            Notes{before + "data.batch_means (none, {\"ranks\":2})"});
   EXPECT_EQ(notes([](ResultRun& run) {
               run.config["batch"]["sequence_length"] = 32;
               run.config["run"]["eval_tokens"] = 1280;

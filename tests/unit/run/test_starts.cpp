@@ -20,8 +20,9 @@ TEST(Starts, WhatChangedOnTheWayIsNamedWithItsStep) {
             Texts{"optimizer.lr 0.01, from step 4 on 0.02, from step 8 on 0.04"});
   EXPECT_EQ(changes_on_the_way({start(0), start(4, change("/schedule/from_step", nullptr, 4))}),
             Texts{"schedule.from_step none, from step 4 on 4"});
-  for (const char* pointer : {"/model/attention_dropout", "/z_loss", "/data/documents", "/data/documents/positions",
-                              "/residual", "/data/validation", "/data/validation/1", "/run/eval_tokens"})
+  for (const char* pointer :
+       {"/model/attention_dropout", "/z_loss", "/data/documents", "/data/documents/positions", "/residual", "/reduce",
+        "/data/batch_means/rows", "/data/validation", "/data/validation/1", "/run/eval_tokens"})
     EXPECT_EQ(changes_on_the_way({start(0), start(4, change(pointer, 1, 2))}).size(), 1) << pointer;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "error_of.h"
 #include "paths.h"
 #include "sweep/sweep_run.h"
 #include "temporary_folder.h"
@@ -277,6 +278,11 @@ TEST(DataNeed, EvaluationsAreAStatedPart) {
   run.eval_every = 300;  // an evaluation at the end is added
   EXPECT_EQ(evaluation_need(run, {}, 2000, 150000), "every 300 steps on 150K tokens, about 9% of the run");
   EXPECT_EQ(evaluation_need(run, {}, 2000, 0), "every 300 steps on all validation data");
+  EXPECT_EQ(evaluation_need(run, {.ema = 0.9}, 2000, 0, 1.5e6),
+            "every 300 steps on HellaSwag's 1.50M tokens, about 50% of the run")
+      << "an average is not scored";
+  EXPECT_EQ(evaluation_need(run, {}, 2000, 150000, 1.35e6),
+            "every 300 steps on 150K tokens and on HellaSwag's 1.35M tokens, about 50% of the run");
 }
 
 // The 10 evaluations of 40000 tokens take 6% of the run. An average is evaluated too, from its first step on.
@@ -320,6 +326,26 @@ TEST(ConfigReference, ASampleOfDocumentsNeedsAText) {
   config["version"] = "0.1.0";
   folder.write("config.json", config.dump());
   EXPECT_EQ(error({}), "") << "the config of an earlier run";
+}
+
+TEST(ConfigReference, SettingsThatCannotTakeEffectAreRefused) {
+  const std::string path = source_path("configs/quickstart.json");
+  auto error = [&](const std::vector<Edit>& edits) { return error_of([&] { load_config(path, edits); }); };
+  EXPECT_NE(error({"run.patience=3", "run.eval_every=0"}).find("run.patience: needs run.eval_every"),
+            std::string::npos);
+  EXPECT_NE(error({"precision=bf16_stochastic", "optimizer.rounding=nearest"})
+                .find("optimizer.rounding: found nearest, expected stochastic with precision bf16_stochastic"),
+            std::string::npos);
+  EXPECT_EQ(error({"precision=bf16_stochastic"}), "");
+
+  const TemporaryFolder folder;
+  Json config = Json::parse(read_file(path));
+  config["data"].erase("validation");
+  config["run"]["eval_every"] = 5;
+  const std::string without = folder.write("config.json", config.dump());
+  EXPECT_NE(error_of([&] { load_config(without, {}); }).find("run.eval_every: needs data.validation or data.hellaswag"),
+            std::string::npos);
+  EXPECT_EQ(error_of([&] { load_config(without, {"run.eval_every=0"}); }), "");
 }
 
 // An integer that does not fit in a field is refused, not truncated.

@@ -66,6 +66,9 @@ TEST(Continuation, LossesOfOtherTextAreNotComparable) {
   EXPECT_TRUE(measures_otherwise(before, before, true));
   EXPECT_TRUE(measures_otherwise(before, more, false));
   EXPECT_TRUE(measures_otherwise(before, within, false));
+  Json ranks = before;
+  ranks["data"]["batch_means"] = {{"ranks", 8}, {"rows", 12}};
+  EXPECT_TRUE(measures_otherwise(before, ranks, false)) << "it chooses the rows";
   EXPECT_FALSE(measures_otherwise(before, none, true)) << "nothing is evaluated";
 }
 
