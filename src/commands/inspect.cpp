@@ -90,10 +90,11 @@ void inspect_folder(const fs::path& folder, const InspectOptions& options, Repor
   const std::optional<FolderKind> kind = folder_kind(folder);
   if (kind == FolderKind::checkpoint) return inspect_checkpoint(folder, report);
   if (kind == FolderKind::sweep) return report.line("kind", "sweep; rowan compare and rowan report read it");
-  if (fs::exists(folder / "tokenizer.json") && !fs::exists(folder / "config.json"))
-    return inspect_tokenizer("huggingface:" + folder.string(), report);
-  if (fs::exists(folder / "vocab.bpe") || fs::exists(folder / "merges.txt"))
-    return inspect_tokenizer("gpt2:" + folder.string(), report);
+  if (!fs::exists(folder / "config.json")) {  // a model may have the files of its tokenizer beside it
+    if (fs::exists(folder / "tokenizer.json")) return inspect_tokenizer("huggingface:" + folder.string(), report);
+    if (fs::exists(folder / "vocab.bpe") || fs::exists(folder / "merges.txt"))
+      return inspect_tokenizer("gpt2:" + folder.string(), report);
+  }
   if (kind == FolderKind::run) {
     if (!options.step.empty()) {
       auto note = [](const std::string& text) { tell("rowan: {}\n", text); };

@@ -138,31 +138,33 @@ Json sentencepiece_tokenizer(const SentencepieceModel& model) {
   Json added = Json::array(), steps = Json::array();
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     const SentencepieceModel::Piece& piece = model.pieces[id];
+    // sentencepiece keeps a user-defined piece whole without ending the text before it, and never gives an unused one.
+    if (piece.type == Type::user_defined || piece.type == Type::unused)
+      fail("tokenizer.json cannot express user-defined and unused pieces: found the piece '{}' with id {}", piece.text,
+           id);
     if (piece.type == Type::control || piece.type == Type::unknown)
       added.push_back(special_token(static_cast<int32_t>(id), piece.text));
-    if (piece.type != Type::user_defined) continue;
-    added.push_back(special_token(static_cast<int32_t>(id), piece.text));
-    added.back()["special"] = false;
   }
   if (!model.charsmap.empty())
     steps.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", encode_base64(model.charsmap)}});
   if (model.remove_extra_whitespaces) {
-    steps.push_back({{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
+    // Only U+0020 is removed; Hugging Face's Strip would remove line breaks and tabs, too.
+    steps.push_back(replaced({{"Regex", "\\A +"}}, ""));
     steps.push_back(replaced({{"Regex", " {2,}"}}, " "));
   }
+  // Not Metaspace's prefix, which is left out before a text that begins with a word mark.
+  if (model.add_dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", mark}});
+  steps.push_back(replaced({{"String", " "}}, mark));
+  // At the end sentencepiece also removes word marks that the text had itself.
+  if (model.remove_extra_whitespaces) steps.push_back(replaced({{"Regex", mark + "+\\z"}}, ""));
   Json result = {{"added_tokens", added}};
+  result["normalizer"] = sequence("normalizers", steps);
   if (unigram && model.remove_extra_whitespaces && !model.byte_fallback) {
-    const Json metaspace = {{"type", "Metaspace"},
-                            {"replacement", mark},
-                            {"prepend_scheme", model.add_dummy_prefix ? "always" : "never"},
-                            {"split", true}};
-    result["normalizer"] = sequence("normalizers", steps);
+    Json metaspace = {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", "never"}, {"split", true}};
     result["pre_tokenizer"] = metaspace;
+    if (model.add_dummy_prefix) metaspace["prepend_scheme"] = "always";
     result["decoder"] = metaspace;
   } else {  // the text is not split at spaces
-    if (model.add_dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", mark}});
-    steps.push_back(replaced({{"String", " "}}, mark));
-    result["normalizer"] = sequence("normalizers", steps);
     result["pre_tokenizer"] = nullptr;
     Json decoders = {replaced({{"String", mark}}, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
     if (model.add_dummy_prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});

@@ -8,14 +8,15 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/names.h"
+#include "tokenizer/added_in_text.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/pair_merges.h"
-#include "tokenizer/pattern.h"
 #include "tokenizer/text_rules.h"
 #include "tokenizer/unigram.h"
 #include "tokenizer/utf8.h"
@@ -27,36 +28,6 @@ namespace fs = std::filesystem;
 using Unigram = UnigramModel<double>;
 
 constexpr int64_t most_ids = int64_t{1} << 20;  // bounds the memory of texts_, which grows to the largest id
-
-// Finds added tokens in text, the longest one at each position.
-class AddedInText {
- public:
-  void add(const std::string& token, int32_t id) { ids_[token] = id; }
-  void finish() {
-    std::vector<std::string> tokens;
-    for (const auto& [token, id] : ids_) tokens.push_back(token);
-    std::sort(tokens.begin(), tokens.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
-    std::string any;
-    for (const std::string& token : tokens) any += (any.empty() ? "" : "|") + Pattern::quoted(token);
-    if (!any.empty()) any_ = Pattern(any);
-  }
-  // Appends the id of every token found. Calls between(begin, end) for the text before, between and after them.
-  template <typename Between>
-  void find(std::string_view text, std::vector<int32_t>& ids, Between between) const {
-    size_t at = 0;
-    if (any_)
-      for (const auto& [begin, end] : any_->matches(text)) {
-        between(at, begin);
-        ids.push_back(ids_.find(std::string(text.substr(begin, end - begin)))->second);
-        at = end;
-      }
-    between(at, text.size());
-  }
-
- private:
-  std::map<std::string, int32_t> ids_;
-  std::optional<Pattern> any_;
-};
 
 class HuggingFaceTokenizer : public Tokenizer {
  public:
@@ -72,12 +43,13 @@ class HuggingFaceTokenizer : public Tokenizer {
     const std::string type = model.choice("type", {"BPE", "Unigram"}, model.has("merges") ? "BPE" : "Unigram");
     type == "BPE" ? read_bpe(model) : read_unigram(model);
     model.finish();
+    check_added_ids(root);
     names_.clear();
     vocab_size_ = static_cast<int32_t>(texts_.size());
     stands_for_nothing_.resize(texts_.size());
     const std::optional<int32_t> usual_end = usual_end_id();
     end_id_ = find_end(file, usual_end);
-    for (const auto& [content, id] : added_) stands_for_nothing_[static_cast<size_t>(id)] = !in_text_.contains(content);
+    for (const auto& [content, id] : added_) stands_for_nothing_[static_cast<size_t>(id)] = not_in_text_.contains(id);
     if (unknown_) stands_for_nothing_[static_cast<size_t>(*unknown_)] = true;
     stands_for_nothing_[static_cast<size_t>(end_id_)] = true;
     Hash64 hash;
@@ -94,9 +66,10 @@ class HuggingFaceTokenizer : public Tokenizer {
       fail("tokenizer.json: found a document of {} bytes, expected at most {}", text.size(), INT32_MAX - 1);
     // First the added tokens that are looked for in the text as it is, then those in the normalized text between them.
     raw_added_.find(text, ids, [&](size_t begin, size_t end) {
-      const std::string normal = rules_.normalize(text.substr(begin, end - begin));
+      bool keeps_start = false;
+      const std::string normal = rules_.normalize(text.substr(begin, end - begin), &keeps_start);
       normalized_added_.find(normal, ids, [&](size_t from, size_t to) {
-        encode_between(std::string_view(normal).substr(from, to - from), begin == 0 && from == 0, ids);
+        encode_between(std::string_view(normal).substr(from, to - from), keeps_start && begin == 0 && from == 0, ids);
       });
     });
   }
@@ -123,7 +96,11 @@ class HuggingFaceTokenizer : public Tokenizer {
   std::unordered_map<int32_t, std::string> names_;  // the token of every id read so far, as the file writes it
   std::vector<bool> stands_for_nothing_;
   std::map<std::string, int32_t> added_;
-  std::set<std::string> in_text_;  // added tokens that are not special and are therefore recognized in text
+  std::vector<std::pair<std::string, int32_t>> added_in_order_;
+  std::map<std::string, int32_t> added_in_vocabulary_;  // the added tokens that are also tokens of the vocabulary
+  size_t vocabulary_count_ = 0;
+  // Special tokens, which are not recognized in text. Those that are also ordinary tokens of the model are taken out.
+  std::set<int32_t> not_in_text_;
   AddedInText raw_added_, normalized_added_;
   bool unigram_model_ = false;
   Unigram unigram_;
@@ -139,13 +116,16 @@ class HuggingFaceTokenizer : public Tokenizer {
     for (JsonObject& token : root.objects("added_tokens")) {
       const int64_t id = token.integer("id", {}, 0, most_ids - 1);
       const std::string content = token.string("content");
-      take_id(token, "id", static_cast<int32_t>(id), content, content);
+      take_id(token, "id", static_cast<int32_t>(id), content);
       added_[content] = static_cast<int32_t>(id);
+      added_in_order_.emplace_back(content, static_cast<int32_t>(id));
       set_text(id, content);
-      if (token.boolean("special", false) || content.empty()) continue;
+      if (token.boolean("special", false) || content.empty()) {
+        not_in_text_.insert(static_cast<int32_t>(id));
+        continue;
+      }
       for (const char* key : {"single_word", "lstrip", "rstrip"})
         if (token.boolean(key, false)) token.fail(key, "found true, expected false");
-      in_text_.insert(content);
       if (!token.boolean("normalized", false)) {
         raw_added_.add(content, static_cast<int32_t>(id));
       } else if (const std::string normal = rules_.normalize(content); !normal.empty()) {
@@ -156,13 +136,36 @@ class HuggingFaceTokenizer : public Tokenizer {
     normalized_added_.finish();
   }
 
-  // Notes the token of an id. An added token may repeat a token of the vocabulary, as its name or as its `bytes`.
-  void take_id(const JsonObject& place, const char* key, int32_t id, const std::string& name,
-               const std::string& bytes) {
-    const auto [first, is_first] = names_.emplace(id, name);
-    if (!is_first && first->second != name && first->second != bytes)
-      place.fail(key, fmt::format("found the tokens '{}' and '{}' with id {}, expected one token for an id",
-                                  first->second, name, id));
+  // Hugging Face's tokenizers ignore the ids of the list. An added token gets the id of the vocabulary's token of the
+  // same name, or else the next free id.
+  void check_added_ids(const JsonObject& root) const {
+    std::map<std::string, int32_t> ids = added_in_vocabulary_;
+    auto next = static_cast<int32_t>(vocabulary_count_);
+    for (const auto& [content, found] : added_in_order_) {
+      if (content.empty()) continue;
+      const int32_t expected = ids.emplace(content, next).first->second;
+      if (found != expected)
+        root.fail("added_tokens", fmt::format("'{}': found id {}, expected {}, which Hugging Face's tokenizers give it",
+                                              content, found, expected));
+      next = std::max(next, expected + 1);
+    }
+  }
+
+  // Notes a token of the vocabulary. Returns whether it is also an added token that is recognized in text.
+  bool take_token(const JsonObject& model, int32_t id, const std::string& name) {
+    take_id(model, "vocab", id, name);
+    ++vocabulary_count_;
+    if (!added_.contains(name)) return false;
+    added_in_vocabulary_[name] = id;
+    return !not_in_text_.contains(id);
+  }
+
+  // Notes the token of an id. An added token may repeat a token of the vocabulary.
+  void take_id(const JsonObject& place, const char* key, int32_t id, const std::string& name) {
+    const std::string& first = names_.emplace(id, name).first->second;
+    if (first != name)
+      place.fail(
+          key, fmt::format("found the tokens '{}' and '{}' with id {}, expected one token for an id", first, name, id));
   }
 
   void set_text(int64_t id, std::string text) {
@@ -204,26 +207,44 @@ class HuggingFaceTokenizer : public Tokenizer {
         model.fail("vocab", fmt::format("token '{}': found id {}, expected 0 to {}", token, id.dump(), most_ids - 1));
       const auto number = id.get<int32_t>();
       const auto bytes = rules_.byte_level() ? alphabet.decode(token) : std::nullopt;
-      take_id(model, "vocab", number, token, bytes.value_or(token));
-      if (added_.contains(token)) continue;
-      ids_.emplace(bytes.value_or(token), number);
-      bytes ? set_text(number, *bytes) : set_piece(number, token);
+      const bool recognized = take_token(model, number, token);
+      if (!recognized)
+        bytes || rules_.byte_level() ? set_text(number, bytes.value_or(token)) : set_piece(number, token);
+      if (rules_.byte_level() && !bytes) continue;  // no text becomes this token
+      const std::string& text = bytes ? *bytes : token;
+      ids_.emplace(text, number);
+      if (rules_.byte_level() ? text.size() == 1 : is_one_character(text)) not_in_text_.erase(number);
       if (const auto byte = byte_of(token)) byte_ids_[*byte] = number;
     }
-    if (model.has("unk_token")) unknown_ = id_of(model, "unk_token", model.string("unk_token"));
+    if (model.has("unk_token")) unknown_ = unknown_of(model, vocabulary, model.string("unk_token"));
     if (byte_fallback_)
       for (int byte = 0; byte < 256; ++byte)
-        byte_ids_[static_cast<size_t>(byte)] = id_of(model, "vocab", fmt::format("<0x{:02X}>", byte));
+        if (byte_ids_[static_cast<size_t>(byte)] == no_id) no_token(model, "vocab", fmt::format("<0x{:02X}>", byte));
     if (rules_.byte_level())
-      for (int byte = 0; byte < 256; ++byte) id_of(model, "vocab", std::string(1, static_cast<char>(byte)));
+      for (int byte = 0; byte < 256; ++byte)
+        if (in_utf8(byte) && !ids_.contains(std::string(1, static_cast<char>(byte))))
+          model.fail("vocab", fmt::format("found no token for the byte 0x{:02X}", byte));
     read_merges(model, alphabet);
   }
 
-  int32_t id_of(const JsonObject& model, const char* key, const std::string& token) const {
-    if (const auto special = added_.find(token); special != added_.end()) return special->second;
-    const auto found = ids_.find(token);
-    if (found == ids_.end()) model.fail(key, fmt::format("found no token '{}' in the vocabulary", token));
-    return found->second;
+  // Some published vocabularies lack the bytes that no UTF-8 text has.
+  static bool in_utf8(int byte) { return byte != 0xc0 && byte != 0xc1 && byte < 0xf5; }
+
+  static bool is_one_character(const std::string& text) {
+    uint32_t code;
+    size_t next;
+    return !text.empty() && read_utf8(text, 0, code, next) && next == text.size();
+  }
+
+  int32_t unknown_of(const JsonObject& model, const Json& vocabulary, const std::string& token) const {
+    if (vocabulary.contains(token)) return vocabulary[token].get<int32_t>();
+    const auto added = added_.find(token);
+    if (added == added_.end()) no_token(model, "unk_token", token);
+    return added->second;
+  }
+
+  [[noreturn]] static void no_token(const JsonObject& model, const char* key, const std::string& token) {
+    model.fail(key, fmt::format("found no token '{}' in the vocabulary", token));
   }
 
   // A merge is "left right" or ["left", "right"]; its rank is its place in the list.
@@ -244,12 +265,14 @@ class HuggingFaceTokenizer : public Tokenizer {
       } else {
         model.fail("merges", fmt::format("found {}, expected a pair of tokens", entry.dump()));
       }
-      auto plain = [&](const std::string& token) {
-        return rules_.byte_level() ? alphabet.decode(token).value_or(token) : token;
+      if (rules_.byte_level() && !alphabet.decode(left + right)) continue;  // no text has these parts
+      auto id = [&](const std::string& token) {
+        const auto found = ids_.find(rules_.byte_level() ? *alphabet.decode(token) : token);
+        if (found == ids_.end()) no_token(model, "merges", token);
+        return found->second;
       };
-      left = plain(left), right = plain(right);
-      merges.push_back({id_of(model, "merges", left), id_of(model, "merges", right),
-                        static_cast<int32_t>(merges.size()), id_of(model, "merges", left + right)});
+      merges.push_back({id(left), id(right), static_cast<int32_t>(merges.size()), id(left + right)});
+      not_in_text_.erase(merges.back().id);
     }
     merges_ = PairMerges(merges);
   }
@@ -260,6 +283,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     const int64_t unknown = model.has("unk_id") ? model.integer("unk_id", {}, 0, most_ids) : no_id;
     const Json& vocabulary = model.raw("vocab");
     std::vector<Unigram::Piece> pieces;
+    std::unordered_set<std::string> seen;
     double lowest = std::numeric_limits<double>::infinity();
     if (!vocabulary.is_array()) model.fail("vocab", "expected a list of pieces and scores");
     for (const Json& entry : vocabulary) {
@@ -267,15 +291,20 @@ class HuggingFaceTokenizer : public Tokenizer {
         model.fail("vocab", fmt::format("found {}, expected a piece and its score", entry.dump()));
       const auto& piece = entry[0].get_ref<const std::string&>();
       const auto id = static_cast<int32_t>(&entry - &vocabulary[0]);
-      take_id(model, "vocab", id, piece, piece);
+      if (!piece.empty() && !seen.insert(piece).second)
+        model.fail("vocab", fmt::format("found the piece '{}' twice, expected it once", piece));
+      const bool recognized = take_token(model, id, piece);
       if (piece.size() > Unigram::longest_piece)
         model.fail("vocab",
                    fmt::format("found a piece of {} bytes, expected at most {}", piece.size(), Unigram::longest_piece));
       lowest = std::min(lowest, entry[1].get<double>());
       if (const auto byte = byte_of(piece); byte && byte_fallback_) byte_ids_[*byte] = id;
-      const bool in_text = id != unknown && !added_.contains(piece) && !piece.empty();
+      // Without its piece a character would be lost, so it stays a piece where it is also a special token. A longer
+      // special token, such as </s>, has no place in text, which is spelled with other pieces.
+      if (is_one_character(piece)) not_in_text_.erase(id);
+      const bool in_text = id != unknown && !piece.empty() && !not_in_text_.contains(id);
       if (in_text) pieces.push_back({piece, id, entry[1].get<double>()});
-      in_text ? set_piece(id, piece) : set_text(id, piece);
+      if (!recognized) in_text ? set_piece(id, piece) : set_text(id, piece);
     }
     if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "found an id outside the vocabulary");
     if (unknown != no_id) unknown_ = static_cast<int32_t>(unknown);

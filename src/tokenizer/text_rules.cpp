@@ -46,7 +46,8 @@ Pattern pattern_of(JsonObject& step) {
   }
 }
 
-void split(Pieces& pieces, const Pattern& pattern, Behavior behavior, bool invert) {
+// `at_start` becomes false if the start of the first piece is removed.
+void split(Pieces& pieces, bool& at_start, const Pattern& pattern, Behavior behavior, bool invert) {
   divide_each(pieces, [&](const std::string& piece, auto emit) {
     // The matches and the text around them, in order. The flag says whether a part counts as a match.
     std::vector<std::pair<std::string, bool>> parts;
@@ -57,6 +58,8 @@ void split(Pieces& pieces, const Pattern& pattern, Behavior behavior, bool inver
       at = end;
     }
     if (at < piece.size()) parts.emplace_back(piece.substr(at), invert);
+    const bool starts = &piece == &pieces.front() && !parts.empty() && !parts[0].first.empty();
+    if (behavior == Behavior::removed && starts && parts[0].second) at_start = false;
 
     std::string open;  // a part to which the next one may be joined
     bool open_matched = false;
@@ -76,14 +79,35 @@ void split(Pieces& pieces, const Pattern& pattern, Behavior behavior, bool inver
   });
 }
 
-void replace(std::string& text, const Pattern& pattern, const std::string& content) {
+// The first `original` bytes of the text stem from the first character of the original text. What replaces a match
+// stems from the last character of the match, as for Hugging Face's tokenizers.
+void replace(std::string& text, size_t& original, const Pattern& pattern, const std::string& content) {
   std::string result;
-  size_t at = 0;
+  size_t at = 0, kept = 0;
+  bool goes_on = true;  // whether all of `result` stems from the first character
+  auto append = [&](std::string_view part, size_t stems) {
+    result += part;
+    if (goes_on) kept += stems;
+    goes_on &= stems == part.size();
+  };
+  auto append_text = [&](size_t end) {
+    append(std::string_view(text).substr(at, end - at), std::clamp(original, at, end) - at);
+  };
   for (const auto& [begin, end] : pattern.matches(text)) {
-    result.append(text, at, begin - at).append(content);
+    append_text(begin);
+    append(content, end <= original ? content.size() : 0);
     at = end;
   }
-  text = result.append(text, at);
+  append_text(text.size());
+  text = std::move(result);
+  original = kept;
+}
+
+size_t first_character(std::string_view text) {
+  size_t end = 0;
+  uint32_t code;
+  if (!text.empty()) read_utf8(text, 0, code, end);
+  return end;
 }
 
 // Replaces as Hugging Face's tokenizers do. A grapheme cluster (Unicode Standard Annex 29) of few bytes that begins
@@ -92,7 +116,8 @@ class ClusterReplacement {
  public:
   explicit ClusterReplacement(Charsmap table) : table_(std::move(table)) {}
 
-  void operator()(std::string& text) const {
+  // If `original` is not 0, the first character stays the original's first one, also where that one is removed.
+  void operator()(std::string& text, size_t& original) const {
     std::string result;
     // Between two ASCII characters other than \r\n is always a boundary, which saves most searches for clusters.
     auto joined = [&](size_t end) {
@@ -111,6 +136,7 @@ class ClusterReplacement {
         replace_cluster(part.substr(begin, stop - begin), result);
     }
     text = std::move(result);
+    if (original > 0) original = first_character(text);
   }
 
  private:
@@ -143,10 +169,12 @@ TextRules::TextRules(JsonObject& tokenizer, const char* normalizer, const char* 
   if (tokenizer.has(pre_tokenizer)) add_pre_tokenizer(tokenizer.object(pre_tokenizer));
 }
 
-std::string TextRules::normalize(std::string_view text) const {
+std::string TextRules::normalize(std::string_view text, bool* keeps_start) const {
   std::string normal(text);
+  size_t original = first_character(text);
   for (const Normalizer& change : normalizers_)
-    if (!normal.empty()) change(normal);
+    if (!normal.empty()) change(normal, original);
+  if (keeps_start) *keeps_start = original > 0;
   return normal;
 }
 
@@ -162,14 +190,19 @@ void TextRules::add_normalizer(JsonObject step) {
   if (type == "Sequence") {
     for (JsonObject& one : step.objects("normalizers")) add_normalizer(one);
   } else if (type == "NFC") {
-    normalizers_.push_back([](std::string& text) { text = nfc(text); });
+    normalizers_.push_back([](std::string& text, size_t& original) {
+      text = nfc(text);
+      if (original > 0) original = first_character(text);
+    });
   } else if (type == "Prepend") {
-    normalizers_.push_back([prefix = step.string("prepend")](std::string& text) { text.insert(0, prefix); });
+    normalizers_.push_back([prefix = step.string("prepend")](std::string& text, size_t& original) {
+      text.insert(0, prefix);
+      if (original > 0) original += prefix.size();
+    });
     adds_space_ |= step.string("prepend") == word_mark;
   } else if (type == "Replace") {
-    normalizers_.push_back([pattern = pattern_of(step), content = step.string("content")](std::string& text) {
-      replace(text, pattern, content);
-    });
+    normalizers_.push_back([pattern = pattern_of(step), content = step.string("content")](
+                               std::string& text, size_t& original) { replace(text, original, pattern, content); });
   } else if (type == "Precompiled") {
     const std::string text = step.string("precompiled_charsmap");
     const auto bytes = decode_base64(text);
@@ -184,10 +217,11 @@ void TextRules::add_normalizer(JsonObject step) {
   } else {
     const bool left = step.boolean("strip_left"), right = step.boolean("strip_right");
     if (left || right)
-      normalizers_.push_back(
-          [pattern = Pattern(left && right ? "\\A" + spaces + "|" + spaces + "\\z"
-                             : left        ? "\\A" + spaces
-                                           : spaces + "\\z")](std::string& text) { replace(text, pattern, ""); });
+      normalizers_.push_back([pattern = Pattern(left && right ? "\\A" + spaces + "|" + spaces + "\\z"
+                                                : left        ? "\\A" + spaces
+                                                              : spaces + "\\z")](std::string& text, size_t& original) {
+        replace(text, original, pattern, "");
+      });
   }
   step.finish();
 }
@@ -203,7 +237,7 @@ void TextRules::add_pre_tokenizer(JsonObject step) {
     const bool prefix = step.boolean("add_prefix_space", true), divides = step.boolean("use_regex", true);
     step.boolean("trim_offsets", true);
     byte_level_ = true;
-    steps_.push_back([prefix, divides, splitter = Gpt2Splitter()](Pieces& pieces, bool) {
+    steps_.push_back([prefix, divides, splitter = Gpt2Splitter()](Pieces& pieces, bool&) {
       divide_each(pieces, [&](const std::string& piece, auto emit) {
         const std::string text = prefix && !piece.starts_with(' ') ? " " + piece : piece;
         if (!divides) return emit(text);
@@ -217,15 +251,16 @@ void TextRules::add_pre_tokenizer(JsonObject step) {
     add_metaspace(step);
   } else if (type == "Digits") {
     const bool each = step.boolean("individual_digits", false);
-    steps_.push_back([pattern = Pattern(each ? "\\p{N}" : "\\p{N}+")](Pieces& pieces, bool) {
-      split(pieces, pattern, Behavior::isolated, false);
+    steps_.push_back([pattern = Pattern(each ? "\\p{N}" : "\\p{N}+")](Pieces& pieces, bool& at_start) {
+      split(pieces, at_start, pattern, Behavior::isolated, false);
     });
   } else {
     const bool words = type == "Whitespace";
     // This step is written for the regular expressions of Rust, where \w has the two join controls.
     const std::string word = word_characters + "\\x{200c}\\x{200d}";
-    steps_.push_back([words, pattern = Pattern(words ? fmt::format("[{0}]+|[^{0}{1}]+", word, white_space) : spaces)](
-                         Pieces& pieces, bool) { split(pieces, pattern, Behavior::removed, words); });
+    steps_.push_back(
+        [words, pattern = Pattern(words ? fmt::format("[{0}]+|[^{0}{1}]+", word, white_space) : spaces)](
+            Pieces& pieces, bool& at_start) { split(pieces, at_start, pattern, Behavior::removed, words); });
   }
   step.finish();
 }
@@ -236,7 +271,7 @@ void TextRules::add_split(JsonObject& step) {
   const std::string name = step.choice("behavior", names);
   const auto behavior = static_cast<Behavior>(std::find(names.begin(), names.end(), name) - names.begin());
   steps_.push_back([pattern = pattern_of(step), behavior, invert = step.boolean("invert", false)](
-                       Pieces& pieces, bool) { split(pieces, pattern, behavior, invert); });
+                       Pieces& pieces, bool& at_start) { split(pieces, at_start, pattern, behavior, invert); });
 }
 
 void TextRules::add_metaspace(JsonObject& step) {
@@ -247,14 +282,15 @@ void TextRules::add_metaspace(JsonObject& step) {
   const bool divides = step.boolean("split", true);
   adds_space_ |= scheme != "never";
   steps_.push_back(
-      [mark, scheme, space = Pattern(" "), pattern = Pattern::literal(mark), divides](Pieces& pieces, bool at_start) {
+      [mark, scheme, space = Pattern(" "), pattern = Pattern::literal(mark), divides](Pieces& pieces, bool& at_start) {
         for (size_t i = 0; i < pieces.size(); ++i) {
           if (pieces[i].empty()) continue;
-          replace(pieces[i], space, mark);
+          size_t ignored = 0;
+          replace(pieces[i], ignored, space, mark);
           if (scheme != "never" && ((at_start && i == 0) || scheme == "always") && !pieces[i].starts_with(mark))
             pieces[i].insert(0, mark);
         }
-        if (divides) split(pieces, pattern, Behavior::merged_with_next, false);
+        if (divides) split(pieces, at_start, pattern, Behavior::merged_with_next, false);
       });
 }
 

@@ -17,10 +17,11 @@ class TextRules {
   // Either section may be absent. Throws Error naming the field for a kind of step that Rowan does not read.
   TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer);
 
-  // The text after the steps of the normalizer.
-  std::string normalize(std::string_view text) const;
-  // Splits a normalized text into pieces. `at_start` says whether a document begins with the text. Metaspace with
-  // prepend_scheme "first" puts a mark only there.
+  // The text after the steps of the normalizer. `keeps_start` tells whether it begins with what the first character of
+  // `text` became; if not, that character was removed.
+  std::string normalize(std::string_view text, bool* keeps_start = nullptr) const;
+  // Splits a normalized text into pieces. `at_start` says whether the text begins with the start of a document.
+  // Metaspace with prepend_scheme "first" puts a mark only there, and nowhere if an earlier step removes that start.
   std::vector<std::string> divide(std::string_view normal, bool at_start) const;
 
   // Whether a step maps text to bytes. If so, the model's vocabulary is written in GPT-2's byte alphabet
@@ -31,8 +32,9 @@ class TextRules {
 
  private:
   using Pieces = std::vector<std::string>;
-  using Normalizer = std::function<void(std::string&)>;
-  using Step = std::function<void(Pieces&, bool at_start)>;
+  // `original` is the number of bytes at the start of the text that stem from the first character of the original text.
+  using Normalizer = std::function<void(std::string&, size_t& original)>;
+  using Step = std::function<void(Pieces&, bool& at_start)>;
   std::vector<Normalizer> normalizers_;
   std::vector<Step> steps_;  // the steps of the pre-tokenizer
   bool byte_level_ = false, adds_space_ = false;

@@ -110,6 +110,18 @@ TEST_F(Inspect, SweepsAndRunsAreNoFoldersOfText) {
   EXPECT_TELLS((folder_ / "run").string(), "kind         run\n");
 }
 
+// The usual layout of a model on the Hugging Face Hub.
+TEST_F(Inspect, AModelMayHaveTheFilesOfItsTokenizer) {
+  std::filesystem::create_directories(folder_ / "model");
+  SafeTensorsWriter writer(folder_ / "model/model.safetensors", {{"a", "F32", {2, 3}}});
+  const std::vector<float> values(6);
+  writer.write("a", values.data());
+  writer.commit();
+  for (const char* file : {"config.json", "tokenizer.json", "vocab.json"}) write(std::string("model/") + file, "{}");
+  write("model/merges.txt", "#version: 0.2\n");
+  EXPECT_TELLS((folder_ / "model").string(), "kind         model in Hugging Face's layout\n");
+}
+
 TEST_F(Inspect, RealFiles) {
   ROWAN_SHARED_OR_SKIP(corpora, "corpora");
   const std::string tokenizer = (corpora / "tokenizers/gpt2/gpt2.tiktoken").string();

@@ -61,6 +61,12 @@ std::string small(
          R"(,"merges":["a b","ab c",["\u0120","a"]])" + more + "}}";
 }
 
+// small() with more added tokens after <|endoftext|>.
+std::string small_with(const std::string& added) {
+  std::string json = small();
+  return json.insert(json.find("],\"normalizer\""), "," + added);
+}
+
 TEST(HuggingFace, MergesGoByTheirPlaceInTheList) {
   TemporaryFolder folder;
   folder.write("tokenizer.json", small());
@@ -78,9 +84,8 @@ TEST(HuggingFace, MergesGoByTheirPlaceInTheList) {
 
 TEST(HuggingFace, AddedTokensThatAreNotSpecialAreFoundInText) {
   TemporaryFolder folder;
-  std::string json = small();
-  json.insert(json.find("[{") + 1, R"({"id":260,"content":"abab","special":false},{"id":261,"content":"ababa"},)");
-  folder.write("tokenizer.json", json);
+  folder.write("tokenizer.json",
+               small_with(R"({"id":260,"content":"abab","special":false},{"id":261,"content":"ababa"})"));
   auto tokenizer = make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
   EXPECT_EQ(tokenizer->encode("xababab ababa"), (Ids{'x', 261, 'b', ' ', 261}));
   EXPECT_EQ(tokenizer->encode("abab"), (Ids{260}));
@@ -97,17 +102,16 @@ TEST(HuggingFace, AddedTokensThatAreNotSpecialAreFoundInText) {
 TEST(HuggingFace, AddedTokensMayBeFoundInNormalizedText) {
   TemporaryFolder folder;
   auto opened = [&](const char* more, const char* normalizer) {
-    std::string json = small();
-    json.insert(json.find("[{") + 1, more);
+    std::string json = small_with(more);
     json.replace(json.find(R"("normalizer":null)"), 17, std::string(R"("normalizer":)") + normalizer);
     folder.write("tokenizer.json", json);
     return make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
   };
-  const char* both = R"({"id":260,"content":"xyxy","normalized":true},{"id":261,"content":"yx","normalized":false},)";
+  const char* both = R"({"id":260,"content":"xyxy","normalized":true},{"id":261,"content":"yx","normalized":false})";
   EXPECT_EQ(opened(both, "null")->encode("xyxy"), (Ids{'x', 261, 'y'}));
-  const char* letter = R"({"id":260,"content":"\u01d8","normalized":true},)";
+  const char* letter = R"({"id":260,"content":"\u01d8","normalized":true})";
   EXPECT_EQ(opened(letter, R"({"type":"NFC"})")->encode("u\u0308\u0301x"), (Ids{260, 'x'}));
-  const char* letters = R"({"id":260,"content":"_c","normalized":true},{"id":261,"content":" b","normalized":true},)";
+  const char* letters = R"({"id":260,"content":"_c","normalized":true},{"id":261,"content":" b","normalized":true})";
   const auto prepended = opened(letters, R"({"type":"Prepend","prepend":"_"})");
   EXPECT_EQ(prepended->encode("x_c"), (Ids{'_', 'x', '_', 'c'}));
   EXPECT_EQ(prepended->encode("_c"), (Ids{260}));
@@ -128,9 +132,8 @@ TEST(HuggingFace, TheLastOfEqualMergesCounts) {
 // tokenizer_config.json chooses the end token, which separates documents in shards.
 TEST(HuggingFace, AnotherEndTokenIsAnotherTokenizer) {
   TemporaryFolder folder;
-  std::string json = small();
-  json.insert(json.find("[{") + 1, R"({"id":260,"content":"<|im_end|>","special":true},{"id":261,"content":"abab"},)");
-  folder.write("tokenizer.json", json);
+  folder.write("tokenizer.json",
+               small_with(R"({"id":260,"content":"<|im_end|>","special":true},{"id":261,"content":"abab"})"));
   auto opened = [&](const std::string& config) {
     folder.write("tokenizer_config.json", config);
     return make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
@@ -315,20 +318,16 @@ TEST(HuggingFace, AnIdHasOneToken) {
   twice.replace(twice.find(R"("abc":257)"), 9, R"("abc":256)");
   EXPECT_EQ(error_of(twice),
             "tokenizer.json:1: model.vocab: found the tokens 'ab' and 'abc' with id 256, expected one token for an id");
-  auto with = [](const std::string& added) {
-    std::string json = small();
-    return json.insert(json.find("[{") + 1, added);
-  };
-  EXPECT_NE(error_of(with(R"({"id":257,"content":"other"},)"))
+  EXPECT_NE(error_of(small_with(R"({"id":257,"content":"other"})"))
                 .find("model.vocab: found the tokens 'other' and 'abc' with id 257"),
             std::string::npos);
-  EXPECT_NE(error_of(with(R"({"id":259,"content":"other"},)")).find("'other' and '<|endoftext|>' with id 259"),
+  EXPECT_NE(error_of(small_with(R"({"id":259,"content":"other"})")).find("'<|endoftext|>' and 'other' with id 259"),
             std::string::npos);
   Json pieces = Json::parse(unigram(Json::array({{"a", -1.0}}), false));
   pieces["added_tokens"].push_back({{"id", 2}, {"content", "other"}});
   EXPECT_NE(error_of(pieces.dump()).find("model.vocab: found the tokens 'other' and 'a' with id 2"), std::string::npos);
   TemporaryFolder folder;
-  folder.write("tokenizer.json", with(R"({"id":257,"content":"abc"},{"id":258,"content":" a"},)"));
+  folder.write("tokenizer.json", small_with(R"({"id":257,"content":"abc"})"));
   EXPECT_EQ(make_tokenizer("huggingface:" + (folder / "tokenizer.json"))->decode(Ids{257, 258}), "abc a");
 }
 

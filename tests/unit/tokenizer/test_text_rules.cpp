@@ -131,6 +131,54 @@ TEST(TextRules, NothingFollowsByteLevel) {
       "the last step");
 }
 
+// Metaspace with "first" puts a mark before a text only if it still begins with its first character. The expected texts
+// are from the package tokenizers 0.23.3.
+TEST(TextRules, RemovedStartsGetNoMark) {
+  const Json first = {{"type", "Metaspace"}, {"prepend_scheme", "first"}},
+             spaces = {{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}},
+             words = {{"type", "WhitespaceSplit"}}, digits = {{"type", "Digits"}},
+             prepend = {{"type", "Prepend"}, {"prepend", "cc"}};
+  auto replace = [](const char* kind, const char* text, const char* content) -> Json {
+    return {{"type", "Replace"}, {"pattern", {{kind, text}}}, {"content", content}};
+  };
+  auto divide = [](const char* behavior) -> Json {
+    return {{"type", "Split"}, {"pattern", {{"String", "b"}}}, {"behavior", behavior}};
+  };
+  const struct {
+    Json normalizers, steps;
+    std::vector<std::pair<const char*, const char*>> texts;
+  } cases[] = {
+      {{}, {}, {{"a b", "_a_b"}, {" a b", "_a_b"}, {"ba", "_ba"}}},
+      {{spaces}, {}, {{"a b", "_a_b"}, {" a b", "a_b"}, {"\na", "a"}}},
+      {{}, {words}, {{"a b", "_ab"}, {" a b", "ab"}}},
+      {{}, {divide("Removed")}, {{"ba", "a"}, {"ab", "_a"}, {"bb a", "_a"}, {"b", ""}}},
+      {{}, {divide("Isolated")}, {{"ba", "_ba"}, {"bba", "_bba"}}},
+      {{}, {digits}, {{"1a", "_1a"}}},
+      {{replace("String", "b", "")}, {}, {{"ba", "a"}, {"ab", "_a"}}},
+      {{replace("String", "b", "c")}, {}, {{"ba", "_ca"}, {"bba", "_cca"}}},
+      {{replace("Regex", "b+", "cc")}, {}, {{"ba", "_cca"}, {"bba", "cca"}, {"bb a", "cc_a"}}},
+      {{replace("Regex", "b*", "1")}, {}, {{"ab", "_1a1"}, {"ba", "_1a1"}, {"bba", "1a1"}}},
+      {{prepend, replace("String", "cc", "1")}, {}, {{"ba", "_1ba"}, {"ca", "_1ca"}}},
+      {{spaces, prepend}, {}, {{"ab", "_ccab"}, {" ba", "ccba"}}},
+      {{replace("String", "b", "aa"), replace("String", "aa", "1")}, {}, {{"ba", "_1a"}, {"bba", "_11a"}}},
+      {{{{"type", "Precompiled"}, {"precompiled_charsmap", encode_base64(one_key('x', ""))}}}, {}, {{"xa", "_a"}}},
+  };
+  for (const auto& [normalizers, steps, texts] : cases) {
+    Json before = normalizers.is_null() ? Json::array() : normalizers, after = steps.is_null() ? Json::array() : steps;
+    after.push_back(first);
+    after.back()["replacement"] = "_";
+    const TextRules normal_rules = rules("normalizer", {{"type", "Sequence"}, {"normalizers", before}}),
+                    piece_rules = rules("pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", after}});
+    for (const auto& [text, expected] : texts) {
+      bool keeps_start = false;
+      const std::string normal_text = normal_rules.normalize(text, &keeps_start);
+      std::string joined;
+      for (const std::string& piece : piece_rules.divide(normal_text, keeps_start)) joined += piece;
+      EXPECT_EQ(joined, expected) << before << after << text;
+    }
+  }
+}
+
 std::string replaced(const std::string& table, const std::string& text) {
   return normal({{"type", "Precompiled"}, {"precompiled_charsmap", encode_base64(table)}}, text);
 }
