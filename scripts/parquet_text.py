@@ -62,8 +62,9 @@ def main():
         try:
             with parquet.ParquetFile(name) as file:
                 schema = file.schema_arrow
-                if arguments.column not in schema.names:
-                    sys.exit(f"parquet_text: {name}: no column '{arguments.column}'; it has {', '.join(schema.names)}")
+                if schema.names.count(arguments.column) != 1:
+                    found = "two columns" if arguments.column in schema.names else "no column"
+                    sys.exit(f"parquet_text: {name}: {found} '{arguments.column}'; it has {', '.join(schema.names)}")
                 kind = schema.field(arguments.column).type
                 if not is_text(pyarrow.types, kind):
                     sys.exit(f"parquet_text: {name}: column '{arguments.column}' holds {kind}, expected text or bytes")

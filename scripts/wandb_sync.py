@@ -33,8 +33,12 @@ def whole_rows(path):
     """The rows of all complete lines. A line that is still being written is left out."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):
+        if not line.endswith("\n"):
+            continue
+        try:
             rows.append(json.loads(line))
+        except ValueError:
+            print(f"wandb_sync: {path}: left out a line that is not JSON", file=sys.stderr)
     return rows
 
 
@@ -43,10 +47,12 @@ def flat(row):
     the row and are left out."""
     out = {}
     for key, value in row.items():
-        if key in ("step", "ended", "evaluation", "skipped") or value is None:
+        if key in ("step", "ended", "evaluation", "resume", "skipped") or value is None:
             continue
         if key == "optimizer":
             out.update({f"optimizer/{name}": v for name, v in value.items()})
+        elif key.startswith(("optimizer/", "norm/")):
+            out[key] = value
         elif key.startswith("val_") or key.startswith("hellaswag"):
             out["validation/" + key.removeprefix("val_")] = value
         else:

@@ -29,7 +29,7 @@ file(GLOB rooms LIST_DIRECTORIES TRUE CONFIGURE_DEPENDS src/*)
 foreach(room IN LISTS rooms)
   file(GLOB files CONFIGURE_DEPENDS ${room}/*.cpp)
   # These files are compiled separately. The stage files use the same names in their anonymous namespaces.
-  list(FILTER files EXCLUDE REGEX "/(stage_[a-z]*|command_line|json|nccl_communicator)\\.cpp$")
+  list(FILTER files EXCLUDE REGEX "/(stage_[a-z0-9_]*|command_line|json|nccl_communicator)\\.cpp$")
   if(room MATCHES "/(bench|commands|report|sweep)$")
     unite(rowan_commands ${files})
   else()

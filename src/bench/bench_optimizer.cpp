@@ -88,9 +88,9 @@ struct Seconds {
   double wall = 0, cpu = 0;
 };
 
-// Fills the optimizer's state with nonzero values, as in the middle of a run, and makes a warm-up step that touches the
-// memory. Then takes the median of `steps` measurements for each kind of step. Returns the mean over the kinds,
-// weighted by their counts.
+// Fills the optimizer's state with nonzero values, as in the middle of a run, and makes a warm-up step of each kind,
+// which touches the memory. Then takes the median of `steps` measurements for each kind of step. Returns the mean over
+// the kinds, weighted by their counts.
 Seconds time_steps(Backend& backend, Optimizer& optimizer, const Tensor& state, const std::vector<StepKind>& kinds,
                    int steps) {
   for (const StateTensor& kept : optimizer.state())
@@ -98,7 +98,7 @@ Seconds time_steps(Backend& backend, Optimizer& optimizer, const Tensor& state, 
       count = std::min(state.numel(), kept.tensor.numel() - at);
       backend.copy(kept.tensor.slice(at, count), state.slice(0, count));
     }
-  make_step(optimizer, kinds[0], 0);
+  for (const StepKind& kind : kinds) make_step(optimizer, kind, 0);
   Seconds mean;
   double all = 0;
   for (const StepKind& kind : kinds) {

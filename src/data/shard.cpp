@@ -117,6 +117,9 @@ void Shard::open_llmc() {
            end_id, vocab_size_);
     if (place < 0 || place > 2)
       fail("{}: byte {}: found end token place {}, expected 0, 1 or 2", name, 4 * shard::word_end_place, place);
+    if (end_id >= 0 && end_id_ >= 0 && end_id != end_id_)
+      fail("{}: byte {}: found end id {}, but {} is given (data.end_id, --end-id or a tokenizer)", name,
+           4 * shard::word_end_id, end_id, end_id_);
     if (end_id >= 0) end_id_ = end_id;
     end_place_ = static_cast<shard::EndPlace>(place);
     tokenizer_hash_ = header_pair(file_, shard::word_tokenizer_hash);

@@ -198,7 +198,7 @@ void visit(OptimizerConfig& config, Section& keys) {
            "that matches a parameter updates it, whatever the `routing`; an entry takes the switches of its recipe, "
            "and may have a `variant` and a `schedule` of its own; with the main recipe's name and variant, it begins "
            "with "
-           "the main recipe's values",
+           "the main recipe's values; `adamw` begins with those of `adamw`, but its rates of embeddings and vectors",
        .absent = "none"},
       {});
   RoundingMode rounding = config.stochastic ? RoundingMode::stochastic : RoundingMode::nearest;
@@ -301,15 +301,19 @@ Json to_json(OptimizerConfig config) {
 }
 
 void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table) {
-  std::vector<bool> taken(config.groups.size());
+  std::vector<bool> taken(config.groups.size()), heads(config.groups.size());
   for (const Parameter& parameter : table.parameters()) {
     const size_t group = group_of(config, parameter);
     taken[group] = true;
+    heads[group] = heads[group] || parameter.head_rows > 0 || parameter.head_cols > 0;
     if (parameter.shape.size() != 2) continue;
     block_rows(*config.groups[group].recipe, parameter);
     column_blocks(*config.groups[group].recipe, parameter);
   }
   for (size_t i = 0; i < config.given; ++i) {
+    if (taken[i] && !heads[i] && config.groups[i].recipe->blocks.of_heads() && !object.source().of_run)
+      if (const JsonObject group = object.objects("groups")[i]; group.has("blocks"))
+        group.fail("blocks", "has no effect here: no parameter of the group has heads");
     if (taken[i]) continue;
     const Group& group = config.groups[i];
     object.objects("groups")[i].fail(

@@ -99,6 +99,7 @@ struct Blocks {
   By by = By::none;
   int64_t count = 0;          // By::count: number of equal blocks
   std::vector<int64_t> rows;  // By::rows: number of rows of each block
+  bool of_heads() const { return by == By::heads || by == By::pairs; }
 };
 
 // A momentum schedule: linear from `from` to Recipe::momentum over `steps` steps, then constant. While the learning
@@ -207,6 +208,10 @@ struct Recipe {
   bool fused() const;
   // Whether NAMO's factors multiply lr, both for the step and for adaptive decay.
   bool scales_rate() const { return adapt == Adapt::matrix || adapt == Adapt::column; }
+  // Whether the coefficient of the momentum buffer follows a schedule. Corrections of its bias assume a constant one.
+  bool momentum_moves() const {
+    return momentum_course.from > 0 && (form == Form::heavy_ball || (form == Form::ema && beta == momentum));
+  }
   bool orthogonalizes() const {
     return direction == Direction::newton_schulz || direction == Direction::polar || direction == Direction::aurora;
   }

@@ -113,7 +113,8 @@ class Reader : public Switches {
     }
   }
   void coefficients(Recipe& r) override {
-    if (idle("ns_steps") || idle("ns_coefficients")) return;
+    const bool no_steps = idle("ns_steps"), no_coefficients = idle("ns_coefficients");  // both are named
+    if (no_steps || no_coefficients) return;
     r.ns_steps = object_.integer("ns_steps", r.ns_steps, 1, 100);
     if (!object_.has("ns_coefficients")) return;
     if (object_.raw("ns_coefficients").is_string()) {

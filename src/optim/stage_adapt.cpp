@@ -88,6 +88,10 @@ void check(const Recipe& r, const Refuse& refuse) {
     refuse("form", "adapt matrix and column correct the bias of ema and heavy_ball, and go with these and with none");
   if (r.bias_correction)
     refuse("bias_correction", "conflicts with adapt matrix and column, which correct the same bias");
+  if (r.momentum_moves())
+    refuse("momentum",
+           "found a schedule, which conflicts with adapt matrix and column: their correction of the bias "
+           "assumes a constant coefficient");
 }
 
 int64_t values(const Recipe& r, int64_t rows, int64_t cols) {

@@ -8,8 +8,6 @@
 namespace rowan {
 namespace {
 
-bool by_heads(const Blocks& blocks) { return blocks.by == Blocks::By::heads || blocks.by == Blocks::By::pairs; }
-
 // The number of blocks, if each head has `head` of the `size` rows or columns. A block is one head, or two heads with
 // Blocks::By::pairs.
 int64_t head_blocks(const Recipe& recipe, const Parameter& parameter, int64_t size, int64_t head) {
@@ -49,7 +47,7 @@ std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter
 }
 
 int64_t column_blocks(const Recipe& recipe, const Parameter& parameter) {
-  if (parameter.head_cols == 0 || !by_heads(recipe.blocks)) return 1;
+  if (parameter.head_cols == 0 || !recipe.blocks.of_heads()) return 1;
   return head_blocks(recipe, parameter, parameter.cols(), parameter.head_cols);
 }
 

@@ -59,6 +59,8 @@ void check(const Recipe& r, const Refuse& refuse) {
   if (r.form == Form::lion && r.direction != Direction::sign) refuse("form", "lion needs direction sign");
   if (r.momentum_last && r.bias_correction)
     refuse("momentum_last", "conflicts with bias_correction, which needs an average of gradients");
+  if (r.bias_correction && r.momentum_moves())
+    refuse("momentum", "found a schedule, which conflicts with bias_correction: it assumes a constant coefficient");
 }
 
 }  // namespace

@@ -53,6 +53,11 @@ const Stage slow_stage = {
     .atom = [](const Recipe&) { return Atom::element; },
     .run = run,
     .describe = [](const Recipe& r) { return fmt::format("slow ema {} times {}", r.slow_beta, r.slow_alpha); },
+    .check =
+        [](const Recipe& r, const Refuse& refuse) {
+          if (on(r) && r.slow_beta_warmup > 0 && (r.form == Form::sum || r.form == Form::none))
+            refuse("slow_beta_warmup", "needs a form with momentum, from whose coefficient it rises");
+        },
     .workspace = [](const Recipe&, int64_t n, int64_t rows, int64_t cols,
                     WorkspaceSize& size) { size.kept = std::max(size.kept, n * rows * cols); },
     .state = [](const Recipe&, int64_t, int64_t,

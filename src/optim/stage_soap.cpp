@@ -178,7 +178,7 @@ void run(StageRun& x) {
     m.turn(m.projected, m.gradient, false);
     m.turn(x.update.at(m.i), x.update.at(m.i), false);
   }
-  const double c1 = 1 - std::pow(r.beta, static_cast<double>(k)), c2 = 1 - std::pow(r.beta2, static_cast<double>(k));
+  const double c1 = momentum_share(r, k), c2 = 1 - std::pow(r.beta2, static_cast<double>(k));
   const bool before = r.precondition_order == PreconditionOrder::before;
   if (moments(r)) adam_in_basis(x, corrects(r) && before ? 1 / std::sqrt(c2) : 1);
   for (const Matrix& m : all) {
@@ -233,6 +233,10 @@ void check(const Recipe& r, const Refuse& refuse) {
     refuse("form", "precondition needs ema or heavy_ball, an average of gradients");
   if (r.bias_correction && corrects(r))
     refuse("bias_correction", "conflicts with correct_bias, which corrects the same bias");
+  if (r.momentum_last && corrects(r))
+    refuse("momentum_last", "conflicts with correct_bias, which needs an average of gradients");
+  if (r.momentum_moves() && corrects(r))
+    refuse("momentum", "found a schedule, which conflicts with correct_bias: it assumes a constant coefficient");
   if (r.decay_last && r.decay_rate != DecayRate::lr)
     refuse("decay_last", "needs decay_rate lr, the only rate of decay after the step");
 }

@@ -114,7 +114,8 @@ Spectrum spectrum_of(const Doubles& g, int64_t n) {
   double trace = 0;
   for (int64_t i = 0; i < n; ++i) trace += g[i * n + i];
   const double largest = largest_eigenvalue(g, n), smallest = smallest_eigenvalue(g, n);
-  return {largest > 0 ? trace / largest : 0,
+  // A matrix of zeros, such as a momentum before its first step, has no rank.
+  return {largest > 0 ? trace / largest : std::numeric_limits<double>::quiet_NaN(),
           smallest > 0 ? std::sqrt(largest / smallest) : std::numeric_limits<double>::infinity()};
 }
 
@@ -131,16 +132,18 @@ Dominance dominance_of(const Doubles& g, int64_t n) {
     result.mean += ratio;
     ++counted;
   }
+  if (counted == 0) result.mean = result.max = std::numeric_limits<double>::quiet_NaN();
   if (counted) result.mean /= static_cast<double>(counted);
   return result;
 }
 
 // The momentum buffer, to which Nesterov's look-ahead is applied if the recipe uses it. The gradient if there is no
-// momentum.
+// momentum. Where the buffer is not of the gradients that it is given, a look-ahead with them would mean nothing.
 Floats look_ahead(const Recipe& r, const MatrixView& view) {
   if (r.form == Form::none) return view.gradient;
   Floats u = view.momentum;
   if (!r.nesterov || (r.form != Form::ema && r.form != Form::heavy_ball)) return u;
+  if (r.momentum_last || r.mars_gamma > 0 || r.magnitudes != Magnitudes::none) return u;
   const float from_gradient = static_cast<float>(r.form == Form::heavy_ball ? 1 : 1 - r.momentum);
   for (size_t i = 0; i < u.size(); ++i) u[i] = static_cast<float>(r.momentum) * u[i] + from_gradient * view.gradient[i];
   return u;

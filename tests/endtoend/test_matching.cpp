@@ -69,6 +69,13 @@ TEST_F(Matching, ShardsWithoutATokenizerHaveIdsOfTheConfigs) {
   EXPECT_EQ(fits.code, 0) << fits.err;
 }
 
+// Else documents would be told apart by one id in some shards and by another in others.
+TEST_F(Matching, AnEndIdThatContradictsTheShards) {
+  expect_mistake(train(" --set data.end_id=5"),
+                 "found end id 256, but 5 is given (data.end_id, --end-id or a tokenizer)");
+  EXPECT_EQ(rowan(train(" --set data.end_id=256")).code, 0);
+}
+
 TEST_F(Matching, WhatIsReadOfAFinishedRun) {
   const Outcome trained = rowan(train());
   ASSERT_EQ(trained.code, 0) << trained.err;

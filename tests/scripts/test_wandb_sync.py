@@ -62,16 +62,19 @@ def main():
         rows = [{"step": 1, "loss": 3.5, "grad_norm": None}, {"step": 2, "loss": 3.25}, {"step": 2, "val_loss": 3.3},
                 {"step": 3, "loss": 3.0, "optimizer": None}]
         rows[3].pop("optimizer")
-        rows.insert(3, {"step": 2, "optimizer": {"mean/alpha": 1.5}})
-        text = "".join(json.dumps(row) + "\n" for row in rows)
+        rows.insert(3, {"step": 2, "optimizer/mean/alpha": 1.5, "norm/weights/layer_0": 2.5})
+        rows.insert(4, {"step": 2, "resume": {"device": "cpu", "world_size": 2}})
+        text = "".join(json.dumps(row) + "\n" for row in rows) + "no JSON\n"
         (run / "metrics.jsonl").write_text(text + '{"step": 4, "lo')  # a line that is being written
         (run / "lock").touch()
         done = sync(folder, run)
         assert done.returncode == 0, done.stderr
+        assert "left out a line that is not JSON" in done.stderr, done.stderr
         sent, configs = history(folder)
         assert [row["_step"] for row in sent] == [1, 2], sent  # step 3 is the last and may get more rows
         assert sent[0]["train/loss"] == 3.5 and "train/grad_norm" not in sent[0], sent
         assert sent[1]["validation/loss"] == 3.3 and sent[1]["optimizer/mean/alpha"] == 1.5, sent
+        assert sent[1]["norm/weights/layer_0"] == 2.5 and not any("resume" in key for key in sent[1]), sent
         assert configs[0]["lr"] == 0.1, configs
         # The run continues to its end.
         (run / "metrics.jsonl").write_text(text + '{"step": 4, "loss": 2.5}\n{"step": 4, "val_loss": 2.75}\n')

@@ -288,7 +288,9 @@ TEST(OptimizerConfig, TheAdamWHalfMayFollowTheRate) {
 ParameterTable table() {
   ParameterTable table;
   table.add({"model.embed_tokens.weight", Role::embedding, {32, 8}});
-  table.add({"model.layers.0.self_attn.q_proj.weight", Role::matrix, {8, 8}});
+  Parameter queries{"model.layers.0.self_attn.q_proj.weight", Role::matrix, {8, 8}};
+  queries.head_rows = 4;
+  table.add(queries);
   table.add({"model.layers.0.mlp.down_proj.weight", Role::matrix, {8, 24}});
   table.add({"model.norm.weight", Role::norm, {8}});
   table.add({"lm_head.weight", Role::head, {32, 8}});
@@ -348,6 +350,31 @@ std::string routing_refusal(const std::string& text) {
     return error.what();
   }
   return "";
+}
+
+TEST(OptimizerConfig, CorrectionsOfABiasNeedAConstantCoefficient) {
+  const std::string course = R"("momentum": {"from": 0.5, "to": 0.99, "steps": 8})";
+  for (const char* rest :
+       {R"({"name": "namo", )", R"({"name": "soap", )", R"({"name": "muon", "form": "ema", "bias_correction": true, )"})
+    expect_refused(rest + course + "}", "momentum: found a schedule, which conflicts with");
+  EXPECT_EQ(optimizer_config(R"({"name": "namo", "beta": 0.9, )" + course + "}").main().beta, 0.9)
+      << "the buffer has a coefficient of its own";
+  EXPECT_EQ(optimizer_config(R"({"name": "soap", "correct_bias": false, )" + course + "}").main().momentum, 0.99);
+  expect_refused(R"({"name": "soap", "momentum_last": true})", "momentum_last: conflicts with correct_bias");
+  expect_refused(R"({"name": "muon", "form": "none", "slow_beta": 0.99, "slow_alpha": 1,
+                     "slow_beta_warmup": 5})",
+                 "slow_beta_warmup: needs a form with momentum");
+  expect_refused(R"({"name": "lion", "ns_coefficients": "keller"})", "ns_coefficients: has no effect here");
+}
+
+TEST(OptimizerConfig, BlocksOfHeadsNeedHeads) {
+  const auto refusal = [](const std::string& names) {
+    return routing_refusal(R"({"name": "muon", "groups": [{"names": [")" + names +
+                           R"("], "name": "muon", "blocks": "heads"}]})");
+  };
+  EXPECT_EQ(refusal("*.mlp.*"),
+            "test.json:1: groups.0.blocks: has no effect here: no parameter of the group has heads");
+  EXPECT_EQ(refusal("*.q_proj.*"), "");
 }
 
 // A group of the recipe adamw does not take the rates of the vectors or embeddings that it takes over.

@@ -128,7 +128,7 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
 TEST(Telemetry, FollowsTheMomentumsSchedule) {
   constexpr int64_t rows = 6, cols = 4;
   auto measured = [&](const std::string& momentum) {
-    Trained x = one_matrix(recipe("namo", R"("telemetry_every": 1, "momentum": )" + momentum), rows, cols);
+    Trained x = one_matrix(recipe("muon", R"("telemetry_every": 1, "momentum": )" + momentum), rows, cols);
     x.start();
     x.step(0, normal_floats(rows * cols, 31));
     x.step(1, normal_floats(rows * cols, 32));
