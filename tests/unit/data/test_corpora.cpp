@@ -48,8 +48,8 @@ TEST_F(Corpora, EndIdsAreTheSame) {
   const std::string a = theirs("a.bin"), b = ours("b.bin", 7);
   EXPECT_ERROR(open({{b, a}}, -1),
                "a.bin: found end id -1, expected 9 as in " + b + "; data.end_id gives it for shards that do not");
-  EXPECT_ERROR(open({{b, a}}, 10), "a.bin: found end id 10, expected 9 as in " + b);
-  EXPECT_ERROR(open({{b, ours("c.bin", 7, 3)}}), "c.bin: found end id 3, expected 9 as in " + b);
+  EXPECT_ERROR(open({{b, a}}, 10), "b.bin: byte 20: found end id 9, but 10 is given (data.end_id, --end-id or");
+  EXPECT_ERROR(open({{b, ours("c.bin", 7, 3)}}, -1), "c.bin: found end id 3, expected 9 as in " + b);
 }
 
 // Checkpoints record the names of shards as JSON, which is UTF-8.
