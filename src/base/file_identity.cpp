@@ -23,6 +23,12 @@ FileIdentity file_identity(const std::filesystem::path& path) {
   return {info.st_dev, info.st_ino};
 }
 
+bool is_open_file(const std::filesystem::path& path, int fd) {
+  struct stat open = {}, named = {};
+  return ::fstat(fd, &open) == 0 && ::stat(path.c_str(), &named) == 0 && open.st_ino == named.st_ino &&
+         open.st_dev == named.st_dev;
+}
+
 void check_given_once(const std::vector<std::string>& paths) {
   std::set<std::string> names;
   std::map<FileIdentity, std::string> seen;

@@ -35,6 +35,12 @@ std::optional<std::string> file_of(const Mark& mark, const fs::path& folder) {
   return {};
 }
 
+// Whether a run has started in the folder.
+bool has_started(const fs::path& folder) {
+  std::error_code unreadable;
+  return fs::exists(folder / "starts.jsonl", unreadable);
+}
+
 // Whether files in a folder of this kind have names that other programs use too.
 bool writes_fixed_names(FolderKind kind) { return kind == FolderKind::exported || kind == FolderKind::sweep; }
 
@@ -81,10 +87,22 @@ void check_outside_runs(const fs::path& folder, const char* key) {
   if (place == place.root_path()) fail("{}: found {}, expected a folder of its own", key, folder.string());
   for (fs::path above = place; above != above.parent_path();) {
     above = above.parent_path();
-    std::error_code unreadable;
-    if (fs::exists(above / "starts.jsonl", unreadable))
+    if (has_started(above))
       fail("{}: found {} in the folder of a run, {}; choose a folder outside of it", key, folder.string(),
            above.string());
+  }
+}
+
+void check_holds_no_runs(const fs::path& folder, const char* key) {
+  constexpr int levels = 3;
+  std::error_code unreadable;
+  for (auto entry = fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied, unreadable);
+       !unreadable && entry != fs::recursive_directory_iterator(); entry.increment(unreadable)) {
+    if (entry.depth() + 1 == levels) entry.disable_recursion_pending();
+    std::error_code missing;
+    if (!entry->is_symlink(missing) && entry->is_directory(missing) && has_started(entry->path()))
+      fail("{}: found {}, which holds the folder of another run, {}; choose a folder for this run alone", key,
+           folder.string(), entry->path().string());
   }
 }
 

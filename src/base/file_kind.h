@@ -31,6 +31,10 @@ void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 // names the setting in the message.
 void check_outside_runs(const std::filesystem::path& folder, const char* key);
 
+// Throws Error if the folder, where a run is to begin, holds the folders of other runs, at most three levels below it.
+// Those could not go on then, because of check_outside_runs().
+void check_holds_no_runs(const std::filesystem::path& folder, const char* key);
+
 // A file may be replaced if it is a regular file that is empty or starts with `begins`. Throws Error if `file` exists
 // and may not be replaced. `what` names the expected kind of file in the message.
 void check_replaced(const std::filesystem::path& file, std::string_view begins, const char* what);

@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/file_identity.h"
 #include "base/files.h"
 #include "base/json.h"
 
@@ -110,12 +111,6 @@ int64_t time_in(const fs::path& folder) {
   return now;
 }
 
-bool same_file(int fd, const fs::path& path) {
-  struct stat open = {}, named = {};
-  return ::fstat(fd, &open) == 0 && ::stat(path.c_str(), &named) == 0 && open.st_ino == named.st_ino &&
-         open.st_dev == named.st_dev;
-}
-
 bool is_of_this_machine(const Owner& owner) { return owner.boot == boot_id() && owner.host == machine(); }
 
 // For an owner on this machine: whether its process still runs.
@@ -160,7 +155,7 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
     // Errors other than EWOULDBLOCK may mean that the file system does not support flock(). The text of the lock file
     // then tells whether another process holds the lock.
     const bool held = !locked && errno == EWOULDBLOCK;
-    if (!held && same_file(fd_, path_)) break;
+    if (!held && is_open_file(path_, fd_)) break;
     const Owner owner = owner_in(read_all(fd_)).value_or(Owner{"an unknown machine", "", "", "a moment ago", 0});
     ::close(fd_);
     if (!held) continue;  // the lock file was just removed or replaced
@@ -215,7 +210,7 @@ void remove_dead_lock(const fs::path& folder) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return;
   const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0, held = !locked && errno == EWOULDBLOCK;
-  if (!held && same_file(fd, path)) {
+  if (!held && is_open_file(path, fd)) {
     const std::optional<Owner> owner = owner_in(read_all(fd));
     const bool dead = !owner                       ? locked
                       : is_of_this_machine(*owner) ? locked || !runs(*owner)
@@ -225,7 +220,7 @@ void remove_dead_lock(const fs::path& folder) {
   ::close(fd);
 }
 
-bool FolderLock::is_ours() const { return same_file(fd_, path_) && read_all(fd_) == mine_; }
+bool FolderLock::is_ours() const { return is_open_file(path_, fd_) && read_all(fd_) == mine_; }
 
 void FolderLock::check() const {
   if (is_ours()) return;

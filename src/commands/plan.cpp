@@ -221,11 +221,10 @@ void run_plan(const PlanOptions& options) {
   print_row("steps", "{} of {} sequences of {} tokens: {} tokens", config.run.steps, config.batch.sequences,
             config.batch.sequence_length,
             human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
-  const bool validates = !config.data.validation.empty();
-  if (validates || !config.data.hellaswag.empty())
+  if (!config.data.validation.empty() || !config.data.hellaswag.empty())
     print_row("evaluation", "{}",
               evaluation_need(config.run, config.average, tokens * options.ranks,
-                              static_cast<double>(validates ? evaluation_targets(config) : 0),
+                              static_cast<double>(evaluation_targets(config)),
                               static_cast<double>(hellaswag_tokens(config))));
   const double disk = checkpoint_bytes(config, table);
   const int64_t kept = config.run.keep ? checkpoints_kept(config.run) : 0;

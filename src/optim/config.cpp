@@ -197,8 +197,8 @@ void visit(OptimizerConfig& config, Section& keys) {
            "a list of `{\"roles\": [...], \"names\": [\"*.q_proj.*\"], \"name\": RECIPE, ...}`: the first entry "
            "that matches a parameter updates it, whatever the `routing`; an entry takes the switches of its recipe, "
            "and may have a `variant` and a `schedule` of its own; with the main recipe's name and variant, it begins "
-           "with "
-           "the main recipe's values; `adamw` begins with those of `adamw`, but its rates of embeddings and vectors",
+           "with the main recipe's values; `adamw` begins with those of `adamw`, but its rates of embeddings and "
+           "vectors",
        .absent = "none"},
       {});
   RoundingMode rounding = config.stochastic ? RoundingMode::stochastic : RoundingMode::nearest;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "optim/stage.h"
 
 namespace rowan {
 namespace {
@@ -131,6 +132,7 @@ void visit(Schedule& schedule, Section& keys) {
 
 Schedule parse_schedule(JsonObject object, int64_t steps) {
   Schedule schedule;
+  if (steps == 0) steps = Switches::most_steps;
   schedule.steps = steps;
   read_keys(object, [&](Section& keys) { visit(schedule, keys); });
   if (schedule.from_step >= steps)

@@ -47,7 +47,8 @@ constexpr auto names_of(Schedule::Shape) { return enum_names("constant", "cosine
 constexpr auto names_of(Schedule::Fall) { return enum_names("linear", "cosine"); }
 constexpr auto names_of(Schedule::FallsFrom) { return enum_names("warmup", "start"); }
 
-// `steps` is the length of the run; a warm-up or decay that does not fit is shortened. Throws Error naming the field.
+// `steps` is the length of the run; a warm-up or decay that does not fit is shortened. A run of 0 steps uses no
+// schedule, so one that is meant for a longer run is no error. Throws Error naming the field.
 Schedule parse_schedule(JsonObject object, int64_t steps);
 void visit(Schedule& schedule, Section& keys);
 Json to_json(Schedule schedule);

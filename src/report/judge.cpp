@@ -138,6 +138,9 @@ std::string seeds_note(const ResultGroup& group) {
                      name_of(group), text);
 }
 
+constexpr const char* says_at_most =
+    "at most";  // marks the number of tokens of a row for which reaches_at_first() is true
+
 // Whether a run that the row counts was at set.loss at its first evaluation already, so that it reached the loss
 // earlier.
 bool reaches_at_first(const ResultSet& set, const ResultGroup& group) {
@@ -249,7 +252,9 @@ void fill_row(const ResultSet& set, const std::vector<ResultGroup>& groups, cons
     if (tokens.size() != group.taken.size())
       row[columns.tokens] = {"never", nullptr};
     else if (std::isfinite(mean_tokens))
-      row[columns.tokens] = {(reaches_at_first(set, group) ? "at most " : "") + human_count(mean_tokens), mean_tokens};
+      row[columns.tokens] = {fmt::format("{}{}", reaches_at_first(set, group) ? fmt::format("{} ", says_at_most) : "",
+                                         human_count(mean_tokens)),
+                             mean_tokens};
   }
 }
 
@@ -329,24 +334,20 @@ Table judge(const ResultSet& set, bool times) {
     if (!set.targets.empty())
       if (const std::string note = order_note(set, groups, block); !note.empty()) table.notes.push_back(note);
   }
-  size_t pairs = 0, open = 0, lacking = 0, at_most = 0;
-  for (const ResultGroup& group : groups) {
-    if (const ResultGroup* reference = reference_of(groups, group, set.against))
-      pairs = std::max(pairs, static_cast<size_t>(paired_difference(set, group, *reference).count));
-    if (set.loss) at_most += reaches_at_first(set, group);
-  }
+  const auto some_row = [&](auto holds) { return std::any_of(table.rows.begin(), table.rows.end(), holds); };
+  size_t open = 0, lacking = 0;
   for (const ResultRun& run : set.runs) {
     lacking += lacks(run, set.metric);
     open += !run.final_loss(set.metric) && !lacks(run, set.metric);
   }
-  if (pairs > 1)
+  if (!set.against.empty() && some_row([&](const auto& row) { return row[columns.pairs].value > 1; }))
     table.notes.push_back("against " + set.against +
                           ": mean difference of runs of the same seed and its 95% confidence interval (Student's t)");
-  if (at_most)
+  if (set.loss && some_row([&](const auto& row) { return row[columns.tokens].text.starts_with(says_at_most); }))
     table.notes.push_back(
-        fmt::format("tokens to {:g}: \"at most\" is the first evaluation, which was below already; "
+        fmt::format("tokens to {:g}: \"{}\" is the first evaluation, which was below already; "
                     "run.eval_every makes it exact",
-                    *set.loss));
+                    *set.loss, says_at_most));
   if (open) table.notes.push_back(fmt::format("{} of {} runs are unfinished", open, set.runs.size()));
   if (lacking)
     table.notes.push_back(fmt::format("{} of {} runs are finished without {}", lacking, set.runs.size(), set.metric));

@@ -132,8 +132,7 @@ std::vector<std::string> notes_on(const ResultSet& set) {
 
 Rates rates_of(const ResultRun& run) {
   auto source = std::make_shared<const JsonSource>(JsonSource{.name = run.name, .text = "", .of_run = true});
-  const int64_t steps = run.planned ? run.planned : int64_t{1} << 40;  // a run of 0 steps may have any schedule
-  return parse_optimizer(JsonObject(source, run.config).object("optimizer", true), steps).rates();
+  return parse_optimizer(JsonObject(source, run.config).object("optimizer", true), run.planned).rates();
 }
 
 ResultRun read_run(const fs::path& folder) {

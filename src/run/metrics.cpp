@@ -1,7 +1,6 @@
 #include "run/metrics.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_identity.h"
 #include "base/files.h"
 #include "base/json.h"
 
@@ -176,9 +176,7 @@ void MetricsLog::write_waiting() {
 
 void MetricsLog::sync() {
   write_waiting();
-  struct stat ours = {}, named = {};
-  if (::fstat(fd_, &ours) == 0 &&
-      (::stat(path_.c_str(), &named) != 0 || ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)) {
+  if (!is_open_file(path_, fd_)) {
     write_file_atomically(path_, read_file(fmt::format("/proc/self/fd/{}", fd_)));
     const int before = std::exchange(fd_, open());
     ::close(before);

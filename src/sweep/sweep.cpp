@@ -75,6 +75,11 @@ bool on_gpu(const SweepConfig& sweep) {
   return config.device == Device::cuda || (config.device == Device::automatic && !visible_gpus().empty());
 }
 
+void check_dir(const SweepConfig& sweep) {
+  check_folder(sweep.dir, FolderKind::sweep);
+  check_outside_runs(sweep.dir, "dir");
+}
+
 class Sweeper {
   using Clock = std::chrono::steady_clock;
 
@@ -271,8 +276,7 @@ class Sweeper {
 }  // namespace
 
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
-  check_folder(sweep.dir, FolderKind::sweep);
-  check_outside_runs(sweep.dir, "dir");
+  check_dir(sweep);
   make_directories(sweep.dir);
   const FolderLock lock(sweep.dir, "runs this sweep", [](const std::string& text) { tell("rowan: {}\n", text); });
   Ledger(sweep).prepare();
@@ -280,8 +284,7 @@ SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
 }
 
 std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
-  check_folder(sweep.dir, FolderKind::sweep);
-  check_outside_runs(sweep.dir, "dir");
+  check_dir(sweep);
   Ledger ledger(sweep);
   ledger.prepare();
   std::string configs;

@@ -149,11 +149,9 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
     root.object("run").fail(
         "steps", fmt::format("found {} steps of {} sequences of {} tokens, expected at most {} steps", config.run.steps,
                              config.batch.sequences, config.batch.sequence_length, most_steps(config.batch)));
-  const int64_t steps = config.run.steps ? config.run.steps : largest_count;
-  config.optimizer = parse_optimizer(root.object("optimizer", true), steps);
+  config.optimizer = parse_optimizer(root.object("optimizer", true), config.run.steps);
   check_routing(root.object("optimizer"), config.optimizer, parameter_table(config.model));
-  // A run of 0 steps uses no schedule, so a schedule meant for a longer run is not an error.
-  config.schedule = parse_schedule(root.object("schedule"), steps);
+  config.schedule = parse_schedule(root.object("schedule"), config.run.steps);
   config.skip = parse_skip(root.object("skip"));
   config.average = parse_average(root.object("average"));
   if (config.precision == TrainPrecision::bf16_stochastic) {

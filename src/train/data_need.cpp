@@ -21,12 +21,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The most epochs that the run reads of one corpus.
-double most_epochs(const TrainConfig& config, const BatchSource& batches) {
-  double most = 0;
+// The number of epochs that the run reads of each corpus.
+std::vector<double> epochs_of(const TrainConfig& config, const BatchSource& batches) {
+  std::vector<double> epochs;
   for (size_t part = 0; part < batches.corpora().size(); ++part)
-    most = std::max(most, batches.epochs(part, config.run.steps * config.batch.sequences));
-  return most;
+    epochs.push_back(batches.epochs(part, config.run.steps * config.batch.sequences));
+  return epochs;
 }
 
 // The end of a message: a get.sh command that downloads enough training files. Enough is `times` times the number of
@@ -54,17 +54,16 @@ std::string reads(const TrainConfig& config, const BatchSource& batches) {
 }  // namespace
 
 std::string epochs_text(const TrainConfig& config, const BatchSource& batches) {
-  std::vector<std::string> epochs;
-  for (size_t part = 0; part < batches.corpora().size(); ++part)
-    epochs.push_back(fmt::format("{:.2f}", batches.epochs(part, config.run.steps * config.batch.sequences)));
-  return fmt::format("{} epochs{}", fmt::join(epochs, ", "), epochs.size() > 1 ? " of the corpora" : "");
+  const std::vector<double> epochs = epochs_of(config, batches);
+  return fmt::format("{:.2f} epochs{}", fmt::join(epochs, ", "), epochs.size() > 1 ? " of the corpora" : "");
 }
 
 std::string data_shortage(const TrainConfig& config, const BatchSource& batches) {
-  const double epochs = most_epochs(config, batches);
-  if (epochs <= 1) return "";
-  const bool one = batches.corpora().size() == 1;
-  return reads(config, batches) + (one ? more_of(batches.corpora()[0].shards()[0].path().parent_path(), epochs) : "");
+  const std::vector<double> epochs = epochs_of(config, batches);
+  if (std::all_of(epochs.begin(), epochs.end(), [](double some) { return some <= 1; })) return "";
+  const bool one = epochs.size() == 1;
+  return reads(config, batches) +
+         (one ? more_of(batches.corpora()[0].shards()[0].path().parent_path(), epochs[0]) : "");
 }
 
 std::string data_need(const TrainConfig& config) {
@@ -80,6 +79,7 @@ std::string data_need(const TrainConfig& config) {
 }
 
 int64_t evaluation_targets(const TrainConfig& config) {
+  if (config.data.validation.empty()) return 0;
   const int64_t most = config.run.eval_tokens;
   try {
     return ValidationSet(config.data, config.batch.sequence_length, config.model.vocabulary, most ? most : INT64_MAX)

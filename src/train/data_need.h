@@ -13,15 +13,15 @@ std::string epochs_text(const TrainConfig& config, const BatchSource& batches);
 
 // If the run reads more than one epoch of a corpus, returns a text such as
 //   reads 5.12M rows, there are 2.85M: 1.80 epochs; data/c4/get.sh --shards 15 downloads enough
-// The text ends after the epochs if no command is known. Returns "" if the run reads at most one epoch
-// of each corpus.
+// The text ends after the epochs if no command is known. Returns "" if the run reads at most one epoch of each corpus.
 std::string data_shortage(const TrainConfig& config, const BatchSource& batches);
 
 // Like data_shortage(), but also returns a text, without a command, for a run that reads at most one epoch. If the data
 // cannot be opened, the text ends with the reason.
 std::string data_need(const TrainConfig& config);
 
-// The number of targets in one evaluation (evaluate/validation.h), or run.eval_tokens if the data cannot be opened.
+// The number of validation targets in one evaluation (evaluate/validation.h): 0 without validation data,
+// run.eval_tokens if the data cannot be opened.
 int64_t evaluation_targets(const TrainConfig& config);
 
 // The number of tokens that one evaluation on data.hellaswag computes, padding included; 0 if the config names no file

@@ -279,7 +279,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     save_rest();
     throw;
   }
-  run_on_all_ranks(communicator, [&] {
+  run_on_all_ranks(communicator, [&] {  // an evaluation may have written rows since the last save
     if (!first) return;
     start->guard();
     log->sync();

@@ -32,19 +32,15 @@ std::string first_difference(const Json& before, const Json& after) {
                      text(values["to"]));
 }
 
-// Throws Error if the folder, which holds no run yet, holds the folders of other runs. They could not go on then.
-void check_holds_no_runs(const fs::path& dir) {
-  constexpr int most_depth = 3;
-  std::error_code unreadable;
-  for (auto entry = fs::recursive_directory_iterator(dir, fs::directory_options::skip_permission_denied, unreadable);
-       !unreadable && entry != fs::recursive_directory_iterator(); entry.increment(unreadable)) {
-    if (entry.depth() + 1 == most_depth) entry.disable_recursion_pending();
-    std::error_code missing;
-    if (!entry->is_symlink(missing) && entry->is_directory(missing) &&
-        fs::exists(entry->path() / "starts.jsonl", missing))
-      fail("run.dir: found {}, which holds the folder of another run, {}; choose a folder for this run alone",
-           dir.string(), entry->path().string());
-  }
+// The config of the run in this folder: that of config.json or, if this file is gone or damaged, of the newest start.
+// The text is "" if there is neither.
+JsonSource config_in(const fs::path& dir) {
+  const fs::path file = dir / "config.json";
+  JsonSource config{file.string(), fs::exists(file) ? read_file(file) : ""};
+  if (!value_at(try_parse_json(config.text), "model"))
+    if (const auto last = last_config(read_starts(dir, [](const std::string&) {})))
+      config = {(dir / "starts.jsonl").string(), last->dump()};
+  return config;
 }
 
 bool has_content(const fs::path& path) {
@@ -86,7 +82,7 @@ RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const
   if (exists) {
     lock();
     const bool same_config = look();
-    if (!before_) check_holds_no_runs(dir_);
+    if (!before_) check_holds_no_runs(dir_, "run.dir");
     if (options_.from && checkpoint_) go_back(same_config);
     if (!way_on().empty()) look_for_work();
   }
@@ -109,31 +105,26 @@ bool RunStart::look() {
   checkpoint_ = newest_checkpoint(checkpoints, note_);
   const bool rows = has_content(dir_ / "metrics.jsonl"),
              ours = checkpoint_ || rows || has_content(dir_ / "starts.jsonl");
-  const bool there = fs::exists(config);
-  std::string name = config.string(), text = there ? read_file(config) : "";
-  const std::optional<Json> last = last_config(read_starts(dir_, [](const std::string&) {}));
-  if (last && !value_at(try_parse_json(text), "model")) {  // the file is gone or damaged
-    name = (dir_ / "starts.jsonl").string();
-    text = last->dump();
-  }
-  if (!there) {
-    for (const char* left : {"metrics.jsonl", "tensorboard", "log.txt"})
-      if (!checkpoint_ && has_content(dir_ / left))
+  const JsonSource earlier = config_in(dir_);
+  if (!fs::exists(config)) {
+    for (const char* name : {"metrics.jsonl", "tensorboard", "log.txt"})
+      if (!checkpoint_ && has_content(dir_ / name))
         fail("{}: found {} without config.json, so it is not a run's folder; choose another run.dir", dir_.string(),
-             left);
+             name);
     if (!checkpoint_) return false;
-    if (!last) {
-      note_(fmt::format("warning: {}: was removed; nothing tells whether this config is that of the run", name));
+    if (earlier.text.empty()) {
+      note_(fmt::format("warning: {}: was removed; nothing tells whether this config is that of the run",
+                        config.string()));
       return false;
     }
   } else if (!ours) {
-    if (text != config_.resolved.dump(2) + "\n")
+    if (earlier.text != config_.resolved.dump(2) + "\n")
       fail("{}: found config.json without a run; choose another run.dir", dir_.string());
     return true;
   }
   std::string difference;
   try {
-    TrainConfig before = parse_config({name, text}, {});
+    TrainConfig before = parse_config(earlier, {});
     resolve_precision(before, false);  // a file without "precision" is from an older version, which used fp32
     before_ = before.resolved;
     Json was = identity_of(*before_), is = identity_of(config_.resolved);
@@ -141,7 +132,7 @@ bool RunStart::look() {
     for (Json* json : {&was, &is}) (*json)["data"].erase("validation");
     difference_ = first_difference(was, is);
   } catch (const Error& error) {  // this version does not accept it
-    before_ = try_parse_json(text);
+    before_ = try_parse_json(earlier.text);
     if (!before_->is_object() || !before_->contains("model")) fail("{}; expected the config of this run", error.what());
     difference = difference_ = first_difference(*before_, config_.resolved);
   }

@@ -84,6 +84,16 @@ TEST_F(Continuing, WeightsOnly) {
   }
 }
 
+// Initial weights are not read when a run continues, so its record must not name others.
+TEST_F(Continuing, TheRecordOfTheInitialWeightsStays) {
+  const Outcome other = rowan(train("--resume --steps 16 --set init=/other"));
+  EXPECT_EQ(other.code, 0) << other.err;
+  EXPECT_NE(other.err.find("init: found \"/other\", which is not read"), std::string::npos) << other.err;
+  EXPECT_EQ(Json::parse(read_file(run("run") / "config.json"))["init"], "");
+  EXPECT_EQ(read_file(run("run") / "starts.jsonl").find("/other\","), std::string::npos);
+  ASSERT_EQ(rowan(train("--steps 16")).code, 0);
+}
+
 // The advice of a refusal must work.
 TEST_F(Continuing, WhatHasToStayIsRefusedWithAndWithoutResume) {
   const std::string config = read_file(run("run") / "config.json");

@@ -97,39 +97,5 @@ TEST_F(Damage, ACheckpointWithoutOneOfItsFilesIsNoOtherKindOfFolder) {
   }
 }
 
-// The data is one token again and again, so the model soon never ends its sample by itself. The run is complete, so the
-// exit code is 0.
-TEST_F(Damage, AStopEndsTheSample) {
-  std::string shard = read_file(dir_ / "train.bin").substr(0, 1024);
-  for (int i = 0; i < 3001; ++i) shard += std::string("a\0", 2);
-  write_file_atomically(dir_ / "train.bin", shard);
-  Json json = config();
-  json["data"].erase("validation");
-  write_config(json);
-  const std::string more =
-      "--steps 60 --set model.max_position_embeddings=256 --set batch.sequence_length=256 --set "
-      "run.sample_tokens=100000 ";
-  const std::string said = "by the newest checkpoint, ended by a stop:\naaa";
-  const pid_t child = start(train(more));
-  until(child, [&] { return fs::exists(dir_ / "log") && log().find("done: 60 steps") != std::string::npos; });
-  kill(child, SIGTERM);
-  EXPECT_EQ(code_of(child), 0) << log();
-  EXPECT_NE(log().find("by the newest checkpoint, ended by a stop:\n"), std::string::npos) << log();
-  const Outcome late = rowan(train(more + "--set run.max_seconds=1"));
-  EXPECT_EQ(late.code, 0) << late.err;
-  EXPECT_NE(late.err.find(said), std::string::npos) << late.err;
-}
-
-// Initial weights are not read when a run continues, so its record must not name others.
-TEST_F(Damage, AContinuedRunKeepsTheRecordOfItsInitialWeights) {
-  ASSERT_EQ(rowan(train()).code, 0);
-  const Outcome other = rowan(train("--resume --steps 16 --set init=/other"));
-  EXPECT_EQ(other.code, 0) << other.err;
-  EXPECT_NE(other.err.find("init: found \"/other\", which is not read"), std::string::npos) << other.err;
-  EXPECT_EQ(Json::parse(read_file(kept_config()))["init"], "");
-  EXPECT_EQ(read_file(run("run") / "starts.jsonl").find("/other\","), std::string::npos);
-  ASSERT_EQ(rowan(train("--steps 16")).code, 0);
-}
-
 }  // namespace
 }  // namespace rowan

@@ -1,5 +1,6 @@
-// A stop signal soon ends eval, bench, the start of train, and an evaluation on HellaSwag; run.max_seconds ends the
-// last evaluation. test_safety.cpp tests what `rowan train` saves before it ends.
+// A stop signal soon ends eval, bench, the start of train, an evaluation on HellaSwag, and the sample at the end;
+// run.max_seconds ends the last evaluation and the sample. test_safety.cpp tests what `rowan train` saves before it
+// ends.
 #include <signal.h>
 
 #include "train_command.h"
@@ -107,6 +108,29 @@ TEST_F(Stops, HellaSwagIsLeftBetweenMicroBatches) {
   EXPECT_EQ(code, 143) << log();
   EXPECT_FALSE(fs::exists(run("run") / "checkpoints/step_00000008")) << "the items were too few for this test";
   for (const Json& row : rows(run("run"))) EXPECT_FALSE(row.contains("hellaswag_acc")) << row.dump();
+}
+
+// The data is one token again and again, so the model soon never ends its sample by itself. The run is complete, so the
+// exit code is 0.
+TEST_F(Stops, AStopEndsTheSample) {
+  std::string shard = read_file(dir_ / "train.bin").substr(0, 1024);
+  for (int i = 0; i < 3001; ++i) shard += std::string("a\0", 2);
+  write_file_atomically(dir_ / "train.bin", shard);
+  Json json = config();
+  json["data"].erase("validation");
+  write_config(json);
+  const std::string more =
+      "--steps 60 --set model.max_position_embeddings=256 --set batch.sequence_length=256 --set "
+      "run.sample_tokens=100000 ";
+  const std::string said = "by the newest checkpoint, ended by a stop:\naaa";
+  const pid_t child = start(train(more));
+  until(child, [&] { return fs::exists(dir_ / "log") && log().find("done: 60 steps") != std::string::npos; });
+  kill(child, SIGTERM);
+  EXPECT_EQ(code_of(child), 0) << log();
+  EXPECT_NE(log().find("by the newest checkpoint, ended by a stop:\n"), std::string::npos) << log();
+  const Outcome late = rowan(train(more + "--set run.max_seconds=1"));
+  EXPECT_EQ(late.code, 0) << late.err;
+  EXPECT_NE(late.err.find(said), std::string::npos) << late.err;
 }
 
 }  // namespace
