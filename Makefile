@@ -1,8 +1,8 @@
 # make run        installs what is missing (scripts/setup.sh), builds, writes the embedded corpus and trains the quickstart on it
 # make test       installs what is missing, builds, and runs lint and all tests but the long ones
 # make test-long  runs the tests with the label `long`
-# make sanitize   runs the unit tests under ASan and UBSan
-# make clang      compiles the program and most tests with clang
+# make clang      compiles the program and most tests with clang, for ASan and UBSan
+# make sanitize   runs the unit tests of this build
 # make tidy       runs clang-tidy on changed lines of .cpp files
 # make arm64      compiles the CPU kernels and the model for arm64 and runs their tests under emulation
 # make kernels    compares the registers and spills of the GPU kernels with scripts/gpu/kernels.txt; needs nvcc
@@ -47,29 +47,26 @@ test: build-test
 test-long: build-test
 	@$(call timed,test-long: run,ctest --test-dir build-test -L long -j $(JOBS) --output-on-failure </dev/null)
 
+# Only compiles, without optimization and without GPU kernels. $(1): the targets
+clang_build = scripts/setup.sh ci; \
+  $(call configure,build-clang,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_CUDA=OFF -DCMAKE_CXX_COMPILER=clang++ \
+  -DROWAN_SANITIZE=address$(comma)undefined -DCMAKE_BUILD_TYPE=Check \
+  -DCMAKE_CXX_FLAGS_CHECK="-O0 -Wno-pass-failed") && cmake --build build-clang -j $(JOBS) --target $(1)
+clang:
+	@$(call clang_build,rowan unit_tests backend_tests golden_tests endtoend_tests fuzz_tests multirank_tests)
+
 # SANITIZED is a GoogleTest filter.
 SANITIZED ?= *
 sanitize:
-	@scripts/setup.sh test
-	@$(call configure,build-sanitize,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_CUDA=OFF -DROWAN_SANITIZE=address$(comma)undefined \
-	  -DCMAKE_BUILD_TYPE=Sanitize -DCMAKE_CXX_FLAGS_SANITIZE=-O0)
-	@cmake --build build-sanitize -j $(JOBS) --target unit_tests
+	@$(call clang_build,unit_tests)
 	@export OMP_NUM_THREADS=1 ASAN_OPTIONS=handle_sigbus=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1; \
 	export GTEST_TOTAL_SHARDS=$(JOBS); \
 	trap 'kill $$shards 2>/dev/null; exit 130' HUP INT TERM; \
 	for shard in $$(seq $(JOBS)); do \
-	  GTEST_SHARD_INDEX=$$((shard - 1)) build-sanitize/tests/unit_tests --gtest_brief=1 --gtest_filter='$(SANITIZED)' \
+	  GTEST_SHARD_INDEX=$$((shard - 1)) build-clang/tests/unit_tests --gtest_brief=1 --gtest_filter='$(SANITIZED)' \
 	    </dev/null & shards+=" $$!"; \
 	done; \
 	for shard in $$shards; do wait $$shard || failed=1; done; [ -z "$$failed" ]
-
-# Only compiles, without optimization and without GPU kernels.
-clang:
-	@scripts/setup.sh ci
-	@$(call configure,build-clang,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_CUDA=OFF -DCMAKE_CXX_COMPILER=clang++ \
-	  -DCMAKE_BUILD_TYPE=Check -DCMAKE_CXX_FLAGS_CHECK=-O0)
-	@cmake --build build-clang -j $(JOBS) --target rowan unit_tests backend_tests golden_tests endtoend_tests fuzz_tests \
-	  multirank_tests
 
 tidy:
 	@scripts/tidy.sh
@@ -92,6 +89,6 @@ lint:
 	@scripts/lint.sh --strict
 
 clean:
-	rm -rf build build-test build-sanitize build-clang build-tidy
+	rm -rf build build-test build-clang build-tidy
 
 comma := ,

@@ -5,7 +5,7 @@
 # At the end it prints all families and what each reads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-command -v clang++ >/dev/null || { echo "fuzz: needs clang++ with libFuzzer (Debian: clang, libclang-rt-14-dev)" >&2; exit 2; }
+command -v clang++ >/dev/null || { echo "fuzz: needs clang++ with libFuzzer (Debian: clang, libclang-rt-dev)" >&2; exit 2; }
 seconds=${1:-60}
 shift || true
 cmake -B build-fuzz $([ -f build-fuzz/CMakeCache.txt ] || ! command -v ninja >/dev/null || echo -G Ninja) \

@@ -3,9 +3,9 @@
 #
 #   scripts/resume.sh mpirun -n 8 build/rowan train CONFIG
 #
-# The script passes a stop signal (Ctrl-C, SIGTERM, a lost terminal) on as SIGUSR1, which mpirun and srun forward to
-# every rank. It does not send SIGTERM to mpirun, which would kill the ranks one second later. rowan saves and exits,
-# and this script exits with 130, 143 or 129. A second stop signal is passed on as SIGINT.
+# The script passes a stop signal (Ctrl-C, SIGTERM, SIGUSR1, a lost terminal) on as SIGUSR1, which mpirun and srun
+# forward to every rank. It does not send SIGTERM to mpirun, which would kill the ranks one second later. rowan saves and
+# exits, and this script exits with 130, 143, 138 or 129. A second stop signal is passed on as SIGINT.
 #
 # The script ends with the command's exit code if this code is
 #   0                   the run is done
@@ -22,11 +22,17 @@ case "${1:-}" in
   "" | -*) echo "resume.sh: found '${1:-}', expected a command: scripts/resume.sh COMMAND..." >&2; exit 2 ;;
 esac
 asked=0 child= missed=
+# Just after its start the command may still have the traps of this script, which would take the signal, so it is sent
+# twice. rowan takes the second for the first.
+ask_to_stop() {
+  kill -USR1 "$child"
+  (sleep 1; kill -USR1 "$child") &
+} 2>/dev/null
 pass_on() {
   if [ -z "$child" ]; then
     missed=yes
   elif [ $asked -eq 0 ]; then
-    kill -USR1 "$child" 2>/dev/null
+    ask_to_stop
   else
     kill -INT "$child" 2>/dev/null
   fi
@@ -35,6 +41,7 @@ pass_on() {
 trap 'pass_on 1' HUP
 trap 'pass_on 2' INT
 trap 'pass_on 15' TERM
+trap 'pass_on "$(kill -l USR1)"' USR1  # its number differs between systems
 
 # -f: under -m, `wait` would also return when the command is suspended, and the loop below would spin. bash 4 has no -f.
 finished=
@@ -45,7 +52,7 @@ while true; do
   start=$SECONDS
   "$@" </dev/null &
   child=$!
-  [ -z "$missed" ] || kill -USR1 "$child" 2>/dev/null  # a signal came after the command began, before `child` was set
+  [ -z "$missed" ] || ask_to_stop  # a signal came after the command began, before `child` was set
   while wait $finished "$child"; kill -0 "$child" 2>/dev/null; do :; done  # a trapped signal ends `wait`
   wait "$child"
   code=$? lasted=$((SECONDS - start)) child=

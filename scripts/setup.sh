@@ -23,7 +23,7 @@ case "$#${1:-}" in
   0) ;;
   1test) needed+=(libgtest-dev python3) ;;
   1arm64) needed+=(libgtest-dev g++-aarch64-linux-gnu qemu-user ninja-build) ;;
-  1ci) needed+=(libgtest-dev python3 clang libomp-dev) optional+=(clang-format-14 clang-tidy) ;;
+  1ci) needed+=(libgtest-dev python3 clang libomp-dev) optional+=(libclang-rt-dev clang-format-14 clang-tidy) ;;
   *) echo "setup: found '$*', expected nothing, test, ci or arm64; --help explains them" >&2; exit 2 ;;
 esac
 say() { echo "setup: $*" >&2; }

@@ -9,6 +9,9 @@ set(ROWAN_KERNEL_OPTIONS
   -O3 -fassociative-math -fno-signed-zeros -fno-trapping-math -fno-math-errno
   # objcopy cannot make a GNU unique symbol local.
   $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
+if(ROWAN_SANITIZE)  # compilers do not vectorize sanitized loops, so -O3 would only take longer
+  list(TRANSFORM ROWAN_KERNEL_OPTIONS REPLACE "^-O3$" -O1)
+endif()
 find_program(ROWAN_LD NAMES ld.bfd ld REQUIRED)
 file(GLOB ROWAN_CPU_KERNELS CONFIGURE_DEPENDS kernels/cpu/*.cpp)
 

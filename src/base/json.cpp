@@ -139,14 +139,16 @@ Json try_parse_json(std::string_view text, size_t most_values) {
 
 namespace {
 
-// Formats the origin of a value and the value's path. The origin is the last edit that set the value. If no edit set
-// the value, the origin is the file, followed by the line if the line is known.
+// Formats the origin of a value and the value's path. The origin is the last edit that set the value, or that made the
+// object which is the value. If there is no such edit, the origin is the file, followed by the line if it is known.
 std::string origin_of(const JsonSource& source, const std::string& path) {
   for (auto edit = source.edited.rbegin(); edit != source.edited.rend(); ++edit) {
     if (path == edit->path && edit->origin.ends_with(path)) return edit->origin;
     if (path == edit->path || path.starts_with(edit->path + ".")) return fmt::format("{}: {}", edit->origin, path);
   }
   const int line = line_of(source.text, path);
+  for (auto edit = source.edited.rbegin(); !line && edit != source.edited.rend(); ++edit)
+    if (edit->path.starts_with(path + ".")) return fmt::format("{}: {}", edit->origin, path);
   return line ? fmt::format("{}:{}: {}", source.name, line, path) : fmt::format("{}: {}", source.name, path);
 }
 

@@ -27,8 +27,10 @@ const Stage select_stage = {
     .switches =
         [](Recipe& r, Switches& s) {
           s.set("select_fraction", r.select_fraction, Switches::tiny, 1);
-          s.when(r.select_fraction > 0, "select_fraction is off",
-                 [&] { s.number("select_decay", r.select_decay, 0, 1); });
+          s.when(r.select_fraction > 0, "select_fraction is off", [&] {
+            s.when(r.form != Form::none, "form none has no momentum buffer",
+                   [&] { s.number("select_decay", r.select_decay, 0, 1); });
+          });
         },
     .on = [](const Recipe& r) { return r.select_fraction > 0; },
     .atom = [](const Recipe&) { return Atom::matrix; },

@@ -41,6 +41,19 @@ ONCE=$folder/once BASH_ENV=$folder/early bash "$source/scripts/resume.sh" sh -c 
 [ $code -eq 143 ] || fail "found exit code $code, expected 143"
 [ -e "$folder/once" ] && [ ! -e "$folder/whole" ] || fail "the signal did not reach the command"
 
+# Every stop signal, among them the SIGUSR1 that a scheduler may send, reaches the command as SIGUSR1.
+echo "trap 'exit 138' USR1; : >'$folder/ready'; for i in \$(seq 200); do sleep 0.05; done" >"$folder/waits"
+for signal in HUP TERM USR1; do
+  rm -f "$folder/ready"
+  bash "$source/scripts/resume.sh" sh "$folder/waits" 2>"$folder/log" &
+  script=$!
+  until [ -e "$folder/ready" ]; do sleep 0.05; done
+  kill -$signal $script
+  code=0
+  wait $script || code=$?
+  [ $code -eq $((128 + $(kill -l $signal))) ] || fail "found exit code $code after SIG$signal"
+done
+
 # A command that cannot be started is not tried again.
 code=0
 bash "$source/scripts/resume.sh" "$folder/absent" 2>"$folder/log" || code=$?

@@ -4,11 +4,15 @@
 
 #include <cmath>
 #include <filesystem>
+#include <map>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "base/section.h"
 #include "distances.h"
+#include "error_of.h"
 #include "kernels/thread_pool.h"
 #include "model/export_config.h"
 #include "model/layout.h"
@@ -232,6 +236,48 @@ TEST(ModelConfig, ReadsQwen3AsPublished) {
     "num_attention_heads": 4, "vocab_size": 100, "use_sliding_window": true})")
                 .find("use_sliding_window: found true, expected false"),
             std::string::npos);
+}
+
+// A key that is new here must be refused, dropped or translated by hugging_face_config(): else transformers would open
+// the exported model and silently compute something else.
+TEST(ModelConfig, OfEveryKeyItIsKnownWhatAnExportDoes) {
+  const std::map<std::string, std::set<std::string>> of_transformers = {
+      {"model.llama", {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+                 "head_dim", "vocab_size", "max_position_embeddings", "rms_norm_eps", "rope_theta", "rope_scaling",
+                 "tie_word_embeddings", "initializer_range", "attention_bias", "attention_dropout", "hidden_act",
+                 "mlp_bias"}},
+      {"model.gpt2", {"n_embd", "n_layer", "n_head", "n_inner", "n_positions", "vocab_size", "layer_norm_epsilon",
+                "activation_function", "tie_word_embeddings", "initializer_range", "embd_pdrop", "attn_pdrop",
+                "resid_pdrop", "scale_attn_by_inverse_layer_idx"}},
+      {"model", {}}};
+  // Dropped, because they change training or the names of the tensors, but not what the exported model computes.
+  const std::set<std::string> dropped = {"bias",           "split_qkv",         "max_sequence_length",
+                                         "initialization", "embedding_dropout", "residual_dropout"};
+  const std::map<std::string, std::string> refused = {{"embedding_norm", "true"},
+                                                      {"head_bias", "true"},
+                                                      {"qk_norm", "\"rms\""},
+                                                      {"gated_mlp", "false"},
+                                                      {"rope_fraction", "0.5"},
+                                                      {"rope_frequencies", "\"endpoint\""},
+                                                      {"rope_direction", "-1"},
+                                                      {"attention_scale", "0.3"},
+                                                      {"logit_softcap", "30"},
+                                                      {"qk_clip", "8"}};
+  const std::string gpt2 = R"({"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2)";
+  for (const auto& [kind, rows] : model_keys())
+    for (const KeyRow& row : rows) {
+      const auto known = of_transformers.find(kind);
+      ASSERT_NE(known, of_transformers.end()) << kind;
+      const auto value = refused.find(row.name);
+      if (value == refused.end()) {
+        EXPECT_TRUE(known->second.contains(row.name) || dropped.contains(row.name)) << kind << ": " << row.name;
+        continue;
+      }
+      const ModelConfig config =
+          parse((kind == "model.gpt2" ? gpt2 : std::string(tiny)) + ", \"" + row.name + "\": " + value->second + "}");
+      EXPECT_NE(error_of([&] { hugging_face_config(config); }).find("export: found " + row.name), std::string::npos)
+          << kind << ": " << row.name;
+    }
 }
 
 TEST(ModelConfig, KeysOfPublishedConfigsThatChangeNothing) {

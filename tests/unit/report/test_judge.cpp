@@ -171,7 +171,7 @@ TEST(Judge, AConversionComparesLikeWithLike) {
   Json item = target("adamw", 0);
   item["metric"] = "val_loss_galore", item["unit"] = "perplexity", item["value"] = 33.28, item["batches"] = 98;
   EXPECT_NEAR(std::exp(parse_target(item).loss_of_batch_mean()), 34.49, 0.005);
-  set.targets = {item};
+  set.targets = Json::array({item});
   set.metric = "val_loss_galore";
   EXPECT_NEAR(rows_of(judge(set))[1]["published"].get<double>(), std::log(33.28), 1e-12);
   set.metric = "val_loss_batch_mean";
@@ -184,7 +184,7 @@ TEST(Judge, ATargetOfOtherStepsIsNotCompared) {
   ResultSet set = two_optimizers();
   Json item = target("adamw", 3.0);
   item["step"] = 20;
-  set.targets = {item};
+  set.targets = Json::array({item});
   const Table table = judge(set);
   EXPECT_TRUE(rows_of(table)[1]["ours_minus_published"].is_null());
   EXPECT_NE(render(table, TableFormat::text).find("3.0000 at step 20"), std::string::npos);
@@ -392,7 +392,7 @@ TEST(Judge, ATableFitsTheTerminal) {
 
 TEST(Judge, TheReportIsOnePageWithoutANetwork) {
   ResultSet set = two_optimizers();
-  set.targets = {target("adamw", 3.05)};
+  set.targets = Json::array({target("adamw", 3.05)});
   for (ResultRun& run : set.runs) run.telemetry["mean/alpha"] = {{5, 500, 1.2}, {10, 1000, 1.1}};
   const std::string html = html_report(set, "a <title>");
   EXPECT_NE(html.find("a &lt;title&gt;"), std::string::npos);

@@ -328,6 +328,17 @@ TEST(ConfigReference, ASampleOfDocumentsNeedsAText) {
   EXPECT_EQ(error({}), "") << "the config of an earlier run";
 }
 
+// The file has no such object, so the line that was given makes it, not the file.
+TEST(ConfigReference, AWrongPartInThePathOfAnEditIsTheEdits) {
+  const std::string path = source_path("configs/quickstart.json");
+  auto error = [&](const std::vector<Edit>& edits) { return error_of([&] { load_config(path, edits); }); };
+  EXPECT_TRUE(error({"optimiser.lr=1"}).starts_with("--set optimiser.lr: optimiser: unknown key")) << error({"optimiser.lr=1"});
+  EXPECT_NE(error({"optimiser.lr=1"}).find("did you mean 'optimizer'?"), std::string::npos);
+  EXPECT_TRUE(error({"run.telemetri.every=1"}).starts_with("--set run.telemetri.every: run.telemetri: unknown key"))
+      << error({"run.telemetri.every=1"});
+  EXPECT_TRUE(error({"run.stepz=1"}).starts_with("--set run.stepz: unknown key")) << error({"run.stepz=1"});
+}
+
 TEST(ConfigReference, SettingsThatCannotTakeEffectAreRefused) {
   const std::string path = source_path("configs/quickstart.json");
   auto error = [&](const std::vector<Edit>& edits) { return error_of([&] { load_config(path, edits); }); };
@@ -337,6 +348,10 @@ TEST(ConfigReference, SettingsThatCannotTakeEffectAreRefused) {
                 .find("optimizer.rounding: found nearest, expected stochastic with precision bf16_stochastic"),
             std::string::npos);
   EXPECT_EQ(error({"precision=bf16_stochastic"}), "");
+  const Edit dion2 = "optimizer={\"name\": \"dion2\", \"lr\": 0.01, \"select_decay\": 0.9}";
+  EXPECT_EQ(error({dion2}), "");
+  EXPECT_NE(error({dion2, "optimizer.form=none"}).find("form none has no momentum buffer"), std::string::npos)
+      << error({dion2, "optimizer.form=none"});
 
   const TemporaryFolder folder;
   Json config = Json::parse(read_file(path));
