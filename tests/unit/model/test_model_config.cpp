@@ -242,27 +242,24 @@ TEST(ModelConfig, ReadsQwen3AsPublished) {
 // the exported model and silently compute something else.
 TEST(ModelConfig, OfEveryKeyItIsKnownWhatAnExportDoes) {
   const std::map<std::string, std::set<std::string>> of_transformers = {
-      {"model.llama", {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-                 "head_dim", "vocab_size", "max_position_embeddings", "rms_norm_eps", "rope_theta", "rope_scaling",
-                 "tie_word_embeddings", "initializer_range", "attention_bias", "attention_dropout", "hidden_act",
-                 "mlp_bias"}},
-      {"model.gpt2", {"n_embd", "n_layer", "n_head", "n_inner", "n_positions", "vocab_size", "layer_norm_epsilon",
-                "activation_function", "tie_word_embeddings", "initializer_range", "embd_pdrop", "attn_pdrop",
-                "resid_pdrop", "scale_attn_by_inverse_layer_idx"}},
+      {"model.llama",
+       {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+        "head_dim", "vocab_size", "max_position_embeddings", "rms_norm_eps", "rope_theta", "rope_scaling",
+        "rope_parameters", "tie_word_embeddings", "initializer_range", "attention_bias", "attention_dropout",
+        "hidden_act", "mlp_bias"}},
+      {"model.gpt2",
+       {"n_embd", "n_layer", "n_head", "n_inner", "n_positions", "vocab_size", "layer_norm_epsilon",
+        "activation_function", "tie_word_embeddings", "initializer_range", "embd_pdrop", "attn_pdrop", "resid_pdrop",
+        "scale_attn_by_inverse_layer_idx"}},
       {"model", {}}};
   // Dropped, because they change training or the names of the tensors, but not what the exported model computes.
   const std::set<std::string> dropped = {"bias",           "split_qkv",         "max_sequence_length",
                                          "initialization", "embedding_dropout", "residual_dropout"};
-  const std::map<std::string, std::string> refused = {{"embedding_norm", "true"},
-                                                      {"head_bias", "true"},
-                                                      {"qk_norm", "\"rms\""},
-                                                      {"gated_mlp", "false"},
-                                                      {"rope_fraction", "0.5"},
-                                                      {"rope_frequencies", "\"endpoint\""},
-                                                      {"rope_direction", "-1"},
-                                                      {"attention_scale", "0.3"},
-                                                      {"logit_softcap", "30"},
-                                                      {"qk_clip", "8"}};
+  const std::map<std::string, std::string> refused = {{"embedding_norm", "true"}, {"head_bias", "true"},
+                                                      {"qk_norm", "\"rms\""},     {"gated_mlp", "false"},
+                                                      {"rope_fraction", "0.5"},   {"rope_frequencies", "\"endpoint\""},
+                                                      {"rope_direction", "-1"},   {"attention_scale", "0.3"},
+                                                      {"logit_softcap", "30"},    {"qk_clip", "8"}};
   const std::string gpt2 = R"({"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2)";
   for (const auto& [kind, rows] : model_keys())
     for (const KeyRow& row : rows) {

@@ -332,7 +332,8 @@ TEST(ConfigReference, ASampleOfDocumentsNeedsAText) {
 TEST(ConfigReference, AWrongPartInThePathOfAnEditIsTheEdits) {
   const std::string path = source_path("configs/quickstart.json");
   auto error = [&](const std::vector<Edit>& edits) { return error_of([&] { load_config(path, edits); }); };
-  EXPECT_TRUE(error({"optimiser.lr=1"}).starts_with("--set optimiser.lr: optimiser: unknown key")) << error({"optimiser.lr=1"});
+  EXPECT_TRUE(error({"optimiser.lr=1"}).starts_with("--set optimiser.lr: optimiser: unknown key"))
+      << error({"optimiser.lr=1"});
   EXPECT_NE(error({"optimiser.lr=1"}).find("did you mean 'optimizer'?"), std::string::npos);
   EXPECT_TRUE(error({"run.telemetri.every=1"}).starts_with("--set run.telemetri.every: run.telemetri: unknown key"))
       << error({"run.telemetri.every=1"});
