@@ -145,7 +145,7 @@ TEST(TextRules, RemovedStartsGetNoMark) {
     return {{"type", "Split"}, {"pattern", {{"String", "b"}}}, {"behavior", behavior}};
   };
   const struct {
-    Json normalizers, steps;
+    std::vector<Json> normalizers, steps;
     std::vector<std::pair<const char*, const char*>> texts;
   } cases[] = {
       {{}, {}, {{"a b", "_a_b"}, {" a b", "_a_b"}, {"ba", "_ba"}}},
@@ -164,7 +164,7 @@ TEST(TextRules, RemovedStartsGetNoMark) {
       {{{{"type", "Precompiled"}, {"precompiled_charsmap", encode_base64(one_key('x', ""))}}}, {}, {{"xa", "_a"}}},
   };
   for (const auto& [normalizers, steps, texts] : cases) {
-    Json before = normalizers.is_null() ? Json::array() : normalizers, after = steps.is_null() ? Json::array() : steps;
+    Json before = normalizers, after = steps;
     after.push_back(first);
     after.back()["replacement"] = "_";
     const TextRules normal_rules = rules("normalizer", {{"type", "Sequence"}, {"normalizers", before}}),

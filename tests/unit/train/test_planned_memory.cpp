@@ -61,7 +61,7 @@ double peak_of(const std::function<void()>& warm, const std::function<void()>& w
 class PlannedMemory : public testing::TestWithParam<std::string> {};
 
 TEST_P(PlannedMemory, IsThatOfARun) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef ROWAN_SANITIZED
   GTEST_SKIP() << "AddressSanitizer's memory would count as the run's";
 #endif
   const TemporaryFolder folder;
