@@ -409,6 +409,49 @@ TEST(OptimizerConfig, AGroupThatTakesNothingIsRefused) {
   EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": "*.q_porj.*"}]})"),
             "test.json:1: groups.0.names: no parameter of the model is left for *.q_porj.*; did you mean 'q_proj'?");
   EXPECT_NE(routing_refusal(R"({"name": "muon", "groups": [{"roles": ["bias"], "name": "adamw"}]})").find("roles"),
+// Tables and sweeps show the main recipe and its rate.
+TEST(OptimizerConfig, AMainRecipeThatUpdatesNothingIsRefused) {
+  const std::string nora = R"("groups": [{"roles": ["matrix"], "name": "nora", "lr": 1}])";
+  EXPECT_EQ(routing_refusal(R"({"name": "muon", )" + nora + "}"),
+            "test.json:1: name: found muon, which updates nothing: groups take all of its parameters; name the recipe "
+            "of a group here");
+  EXPECT_EQ(routing_refusal(R"({"name": "nora", )" + nora + "}"), "") << "the group begins with the main values";
+  EXPECT_NE(routing_refusal(R"({"name": "nora", "variant": "paper", "groups": [{"roles": ["matrix"], "name": "nora",
+                                "variant": "code"}]})")
+                .find("name: found nora, which updates nothing"),
+            std::string::npos);
+  EXPECT_EQ(routing_refusal(R"({"name": "muon", "routing": "two_dimensional", )" + nora + "}"), "");
+  EXPECT_EQ(routing_refusal(R"({"name": "adamw", )" + nora + "}"), "");
+  EXPECT_NE(routing_refusal(R"({"name": "adamw", "groups": [{"names": ["*"], "name": "lion"}]})")
+                .find("name: found adamw, which updates nothing"),
+            std::string::npos);
+}
+
+TEST(OptimizerConfig, AdamWIsRefusedWhereGroupsLeaveItNothing) {
+  const auto refusal = [](const std::string& adamw, const std::string& groups) {
+    return routing_refusal(R"({"name": "muon", "adamw": {)" + adamw + R"(}, "groups": [)" + groups + "]}");
+  };
+  const std::string most = R"({"roles": ["embedding", "head"], "name": "lion"})",
+                    norms = R"({"roles": ["norm"], "name": "lion"})";
+  for (const char* key : {"lr", "lr_ratio", "weight_decay"})
+    EXPECT_EQ(
+        refusal(fmt::format("\"{}\": 0.5", key), most + ", " + norms),
+        fmt::format("test.json:1: adamw.{}: has no effect here: groups update all parameters that adamw would", key));
+  EXPECT_EQ(refusal("", most + ", " + norms), "");
+  EXPECT_EQ(refusal(R"("lr": 0.5)", most), "") << "vectors have this rate";
+  EXPECT_EQ(refusal(R"("lr": 0.5)", most + R"(, {"roles": ["norm"], "name": "adamw"})"), "")
+      << "the group begins with it";
+  const std::string own = "has no effect here: all parameters of adamw have a rate of their own";
+  EXPECT_NE(refusal(R"("lr": 0.5, "vector_lr": 1)", most).find("adamw.lr: " + own), std::string::npos);
+  EXPECT_NE(refusal(R"("lr_ratio": 0.5, "vector_lr": 1, "embedding_lr": 2)", R"({"roles": ["head"], "name": "lion"})")
+                .find("adamw.lr_ratio: " + own),
+            std::string::npos);
+  EXPECT_EQ(
+      refusal(R"("lr": 0.5, "vector_lr": 1, "embedding_lr": 2)", R"({"roles": ["norm"], "name": "lion"})").find(own),
+      std::string::npos)
+      << "the head has this rate";
+}
+
             std::string::npos);
   EXPECT_NE(
       routing_refusal(R"({"name": "muon", "groups": [{"names": "*proj*"}, {"names": "*q_proj*"}]})").find("groups.1"),
