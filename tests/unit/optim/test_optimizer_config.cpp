@@ -118,6 +118,18 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "soap", "precondition_order": "before", "precondition_frequency": 5})",
                  "precondition_frequency: has no effect here: precondition_order before moves the bases in every step");
   expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
+  for (const char* retract : {"frobenius", "rows"})
+    expect_refused(fmt::format(R"({{"name": "muon-h", "retract": "{}", "adapt": "matrix"}})", retract),
+                   "adapt: matrix conflicts with retract, whose steps do not depend on the size of the update");
+  EXPECT_EQ(refusal(R"({"name": "muon-h", "adapt": "column"})"), "nothing was refused");
+  for (const char* direction : {"newton_schulz", "polar", "aurora", "row_normalize", "column_normalize", "sign"}) {
+    const std::string start =
+        fmt::format(R"({{"name": "recipe", "direction": "{}", "bias_correction": true)", direction);
+    expect_refused(start + "}", "bias_correction: has no effect here: direction " + std::string(direction));
+    EXPECT_EQ(refusal(start + R"(, "slow_beta": 0.99, "slow_alpha": 1})"), "nothing was refused")
+        << "the slow average is not corrected";
+  }
+  EXPECT_EQ(refusal(R"({"name": "recipe", "bias_correction": true})"), "nothing was refused");
 }
 
 TEST(OptimizerConfig, KeysOfAdamWThatUpdateNothingAreRefused) {
@@ -355,6 +367,8 @@ TEST(OptimizerConfig, CorrectionsOfABiasNeedAConstantCoefficient) {
   for (const char* rest :
        {R"({"name": "namo", )", R"({"name": "soap", )", R"({"name": "muon", "form": "ema", "bias_correction": true, )"})
     expect_refused(rest + course + "}", "momentum: found a schedule, which conflicts with");
+  expect_refused(R"({"name": "nadamw", )" + course + "}",
+                 "momentum: found a schedule, which conflicts with form nadam");
   EXPECT_EQ(optimizer_config(R"({"name": "namo", "beta": 0.9, )" + course + "}").main().beta, 0.9)
       << "the buffer has a coefficient of its own";
   EXPECT_EQ(optimizer_config(R"({"name": "soap", "correct_bias": false, )" + course + "}").main().momentum, 0.99);
@@ -362,6 +376,7 @@ TEST(OptimizerConfig, CorrectionsOfABiasNeedAConstantCoefficient) {
   expect_refused(R"({"name": "muon", "form": "none", "slow_beta": 0.99, "slow_alpha": 1,
                      "slow_beta_warmup": 5})",
                  "slow_beta_warmup: needs a form with momentum");
+  expect_refused(R"({"name": "muon", "slow_beta": 0.99})", "slow_alpha: found 0, expected more than 0");
   expect_refused(R"({"name": "lion", "ns_coefficients": "keller"})", "ns_coefficients: has no effect here");
 }
 
@@ -394,21 +409,6 @@ TEST(OptimizerConfig, RatesOfVectorsThatGroupsTakeAreRefused) {
   EXPECT_EQ(refusal(R"("embedding_lr": 0.5)", norms), "");
 }
 
-TEST(OptimizerConfig, AGroupOfTheMainRecipeAndVariantBeginsWithItsValues) {
-  const OptimizerConfig config = optimizer_config(
-      R"({"name": "rmnp", "lr": 0.5, "groups": [{"names": ["*.q_proj.*"], "variant": "code"},
-                                                 {"names": ["*.k_proj.*"]},
-                                                 {"names": ["*.v_proj.*"], "variant": "paper"}]})");
-  EXPECT_EQ(config.groups[0].recipe->lr, 0.5);
-  EXPECT_EQ(config.groups[1].recipe->lr, 0.5);
-  EXPECT_NE(config.groups[2].recipe->lr, 0.5) << "another variant has its own values";
-}
-
-TEST(OptimizerConfig, AGroupThatTakesNothingIsRefused) {
-  EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": ["*.q_proj.*", "*.x"], "lr": 1}]})"), "");
-  EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": "*.q_porj.*"}]})"),
-            "test.json:1: groups.0.names: no parameter of the model is left for *.q_porj.*; did you mean 'q_proj'?");
-  EXPECT_NE(routing_refusal(R"({"name": "muon", "groups": [{"roles": ["bias"], "name": "adamw"}]})").find("roles"),
 // Tables and sweeps show the main recipe and its rate.
 TEST(OptimizerConfig, AMainRecipeThatUpdatesNothingIsRefused) {
   const std::string nora = R"("groups": [{"roles": ["matrix"], "name": "nora", "lr": 1}])";
@@ -452,6 +452,21 @@ TEST(OptimizerConfig, AdamWIsRefusedWhereGroupsLeaveItNothing) {
       << "the head has this rate";
 }
 
+TEST(OptimizerConfig, AGroupOfTheMainRecipeAndVariantBeginsWithItsValues) {
+  const OptimizerConfig config = optimizer_config(
+      R"({"name": "rmnp", "lr": 0.5, "groups": [{"names": ["*.q_proj.*"], "variant": "code"},
+                                                 {"names": ["*.k_proj.*"]},
+                                                 {"names": ["*.v_proj.*"], "variant": "paper"}]})");
+  EXPECT_EQ(config.groups[0].recipe->lr, 0.5);
+  EXPECT_EQ(config.groups[1].recipe->lr, 0.5);
+  EXPECT_NE(config.groups[2].recipe->lr, 0.5) << "another variant has its own values";
+}
+
+TEST(OptimizerConfig, AGroupThatTakesNothingIsRefused) {
+  EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": ["*.q_proj.*", "*.x"], "lr": 1}]})"), "");
+  EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": "*.q_porj.*"}]})"),
+            "test.json:1: groups.0.names: no parameter of the model is left for *.q_porj.*; did you mean 'q_proj'?");
+  EXPECT_NE(routing_refusal(R"({"name": "muon", "groups": [{"roles": ["bias"], "name": "adamw"}]})").find("roles"),
             std::string::npos);
   EXPECT_NE(
       routing_refusal(R"({"name": "muon", "groups": [{"names": "*proj*"}, {"names": "*q_proj*"}]})").find("groups.1"),
