@@ -36,14 +36,14 @@ Table table_of_runs(const ResultSet& set) {
   struct Row {
     const ResultRun* run;
     double last = std::numeric_limits<double>::quiet_NaN(), best = last;
-    double best_step = 0;
+    double last_step = 0, best_step = 0;
   };
   std::vector<Row> rows;
   for (const ResultRun& run : set.runs) {
     Row& row = rows.emplace_back(Row{&run});
     if (const auto curve = run.validation.find(set.metric); curve != run.validation.end())
       for (const ResultPoint& point : curve->second) {
-        row.last = point.loss;
+        row.last = point.loss, row.last_step = point.step;
         if (!(point.loss >= row.best)) row.best = point.loss, row.best_step = point.step;
       }
     if (run.diverged) row.last = std::numeric_limits<double>::infinity();
@@ -51,6 +51,7 @@ Table table_of_runs(const ResultSet& set) {
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
     return std::isnan(b.last) ? !std::isnan(a.last) : a.last < b.last;
   });
+  const std::string loss = set.metric == "val_loss" ? "val loss" : set.metric;
   Table table;
   table.columns = {{"run", "run"},
                    {"optimizer", "optimizer"},
@@ -59,14 +60,17 @@ Table table_of_runs(const ResultSet& set) {
                    {"steps", "steps"},
                    {"tokens", "tokens"},
                    {"train loss", "train_loss"},
-                   {set.metric == "val_loss" ? "val loss" : set.metric, set.metric},
+                   {loss, set.metric},
                    {"perplexity", "perplexity"},
-                   {"best val loss", "best"},
+                   {"best " + loss, "best"},
                    {"tokens/s", "tokens_per_second"},
                    {"time", "seconds"}};
   for (const Row& row : rows) {
     const ResultRun& r = *row.run;
     const Rates rates = rates_of(r);
+    // An unfinished run may have trained since its last evaluation.
+    const bool earlier = std::isfinite(row.last) && row.last_step != static_cast<double>(r.steps);
+    const auto at = [](double step) { return fmt::format(" at {}", step); };
     table.add_row() = {
         {r.name, r.name},
         {rates.recipe, rates.recipe},
@@ -75,9 +79,9 @@ Table table_of_runs(const ResultSet& set) {
         {r.steps == r.planned ? fmt::format("{}", r.steps) : fmt::format("{} of {}", r.steps, r.planned), r.steps},
         {std::isfinite(r.tokens) ? human_count(r.tokens) : "", r.tokens},
         {figure_or_empty(r.train_loss, "{:.4f}"), r.train_loss},
-        {r.diverged ? "diverged" : figure_or_empty(row.last, "{:.4f}"), row.last},
+        {r.diverged ? "diverged" : figure_or_empty(row.last, "{:.4f}") + (earlier ? at(row.last_step) : ""), row.last},
         {figure_or_empty(std::exp(row.last), "{:.3f}"), std::exp(row.last)},
-        {std::isfinite(row.best) ? fmt::format("{:.4f} at {}", row.best, row.best_step) : "", row.best},
+        {std::isfinite(row.best) ? fmt::format("{:.4f}", row.best) + at(row.best_step) : "", row.best},
         {figure_or_empty(r.tokens / r.seconds, "{:.0f}"), r.tokens / r.seconds},
         {human_duration(r.seconds), r.seconds}};
   }

@@ -20,20 +20,30 @@ struct SweepOptions {
   bool list = false, slurm = false;
 };
 
-// Returns a warning if the sweep tunes optimizer.lr, and if in its first chosen cell the learning rate of the AdamW
-// group does not change with optimizer.lr. Otherwise returns "".
+// Returns a warning if the sweep tunes optimizer.lr, and in a chosen cell the learning rate of the AdamW group does not
+// change with it. Otherwise returns "".
 std::string fixed_rate_note(const SweepConfig& sweep) {
-  if (!sweep.tuning || sweep.tuning->paths[0] != "optimizer.lr") return "";
-  const size_t cell = first_chosen(sweep);
-  const auto rate = [&](double value) {
-    return config_of(sweep, make_run(sweep, cell, value, {})).optimizer.rates().adamw;
-  };
-  const double own = sweep.tuning->factors ? sweep.cells[cell].own : 1;
-  const auto low = rate(own * sweep.tuning->values.front()), high = rate(own * sweep.tuning->values.back());
-  if (!low || low != high || sweep.tuning->values.size() < 2) return "";
+  if (!sweep.tuning || sweep.tuning->paths[0] != "optimizer.lr" || sweep.tuning->values.size() < 2) return "";
+  size_t chosen = 0, fixed = 0;
+  std::string first;
+  for (size_t cell = 0; cell < sweep.cells.size(); ++cell) {
+    if (!sweep.cells[cell].chosen) continue;
+    ++chosen;
+    const auto rate = [&](double value) {
+      return config_of(sweep, make_run(sweep, cell, value, {})).optimizer.rates().adamw;
+    };
+    const double own = sweep.tuning->factors ? sweep.cells[cell].own : 1;
+    const auto low = rate(own * sweep.tuning->values.front()), high = rate(own * sweep.tuning->values.back());
+    if (!low || low != high) continue;
+    if (fixed++ > 0) continue;
+    const std::vector<std::string>& labels = sweep.cells[cell].labels;
+    first = fmt::format("{:g}{}", *low, labels.empty() ? "" : fmt::format(" ({})", fmt::join(labels, ", ")));
+  }
+  if (fixed == 0) return "";
   return fmt::format(
-      "optimizer.lr is tuned, but the AdamW rate stays at {:g}; optimizer.adamw.lr_ratio ties it to optimizer.lr",
-      *low);
+      "optimizer.lr is tuned, but the AdamW rate of {} of {} cells stays, at {}; optimizer.adamw.lr_ratio ties it to "
+      "optimizer.lr",
+      fixed, chosen, first);
 }
 
 void sweep_command(const SweepOptions& options) {

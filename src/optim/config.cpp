@@ -127,11 +127,18 @@ bool may_be_idle(const JsonObject& adamw) {
   return adamw.source().of_run && !added;
 }
 
+// Whether a group of the config has this recipe and variant. Such a group begins with the values that "adamw" or the
+// main recipe has.
+bool has_group_of(const OptimizerConfig& config, const std::string& name, const std::string& variant = "code") {
+  return std::any_of(
+      config.groups.begin(), config.groups.begin() + static_cast<ptrdiff_t>(config.given),
+      [&](const Group& group) { return group.recipe->name == name && group.recipe->variant == variant; });
+}
+
 // Throws Error if "adamw" sets a key that updates no parameter under this routing.
 void check_half(const JsonObject& adamw, const OptimizerConfig& config) {
   if (may_be_idle(adamw)) return;
-  const bool in_group = std::any_of(config.groups.begin(), config.groups.end(),
-                                    [](const Group& group) { return group.recipe->name == "adamw"; });
+  const bool in_group = has_group_of(config, "adamw");
   for (const std::string& key : adamw.keys()) {
     const bool embeddings = key == "embedding_lr", vectors = key.starts_with("vector_");
     if (config.routing == Routing::everything && (embeddings || vectors || !in_group))
@@ -141,6 +148,33 @@ void check_half(const JsonObject& adamw, const OptimizerConfig& config) {
                                                                                                       : "parameters"));
     if (config.routing == Routing::two_dimensional && embeddings)
       adamw.fail(key, "has no effect here: only routing hidden leaves embeddings to adamw");
+  }
+}
+
+// Throws Error if "adamw" sets a key although groups, or rates of embeddings and vectors, leave nothing that reads it.
+// `taken`: whether a group has parameters. The routing is not `everything`, and the main recipe is not adamw.
+void check_half_is_used(const JsonObject& adamw, const OptimizerConfig& config, const std::vector<bool>& taken) {
+  if (may_be_idle(adamw)) return;
+  const size_t first = config.given + 1, vectors = taken.size() - 1;  // the groups of the AdamW half
+  const bool hidden = config.routing == Routing::hidden, own_embeddings = hidden && vectors - first == 2;
+  const auto check = [&](const char* key, size_t group, const char* what) {
+    if (!taken[group] && adamw.has(key))
+      adamw.fail(key, fmt::format("has no effect here: groups update all {}; set it in the group", what));
+  };
+  for (const char* key : {"vector_lr", "vector_weight_decay"}) check(key, vectors, "vectors");
+  if (hidden) check("embedding_lr", first, "embeddings");
+  if (has_group_of(config, "adamw")) return;
+  const auto has_own = [&](const char* key) { return adamw.has(key) || half_has(config.main().name, key); };
+  bool any = false, rate = taken[vectors] && !has_own("vector_lr");
+  for (size_t group = first; group <= vectors; ++group) {
+    any = any || taken[group];
+    if (group < vectors)
+      rate = rate || (taken[group] && !(own_embeddings && group == first && has_own("embedding_lr")));
+  }
+  for (const std::string& key : adamw.keys()) {
+    if (!any) adamw.fail(key, "has no effect here: groups update all parameters that adamw would");
+    if (!rate && (key == "lr" || key == "lr_ratio"))
+      adamw.fail(key, "has no effect here: all parameters of adamw have a rate of their own (embedding_lr, vector_lr)");
   }
 }
 
@@ -320,15 +354,16 @@ void check_routing(JsonObject object, const OptimizerConfig& config, const Param
         group.names.empty() ? "roles" : "names",
         fmt::format("no parameter of the model is left for {}{}", patterns(group), suggestion(group.names, table)));
   }
-  if (config.main().name == "adamw" || config.routing == Routing::everything) return;
-  const JsonObject adamw = object.object("adamw");
-  if (may_be_idle(adamw)) return;
-  const auto check = [&](const char* key, size_t group, const char* what) {
-    if (!taken[group] && adamw.has(key))
-      adamw.fail(key, fmt::format("has no effect here: groups update all {}; set it in the group", what));
-  };
-  for (const char* key : {"vector_lr", "vector_weight_decay"}) check(key, config.groups.size() - 1, "vectors");
-  if (config.routing == Routing::hidden) check("embedding_lr", config.given + 1, "embeddings");
+  // Tables, telemetry and sweeps name the main recipe and its rate, so these must be in use.
+  const bool is_adamw = config.main().name == "adamw";
+  const auto main = taken.begin() + static_cast<ptrdiff_t>(config.given);
+  const bool idle = is_adamw ? std::find(main, taken.end(), true) == taken.end() : !*main;
+  if (idle && !has_group_of(config, config.main().name, config.main().variant) && !object.source().of_run)
+    object.fail("name", fmt::format("found {}, which updates nothing: groups take all of its parameters; name the "
+                                    "recipe of a group here",
+                                    config.main().name));
+  if (is_adamw || config.routing == Routing::everything) return;
+  check_half_is_used(object.object("adamw"), config, taken);
 }
 
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {

@@ -55,12 +55,25 @@ void nadam(const Recipe& r, int64_t t, MomentumRule& rule) {
   rule.from_gradient = f((1 - mu(t)) / (1 - product));
 }
 
+// Whether a factor of the momentum's update has no effect on the step.
+bool ignores_size(const Recipe& r) {
+  return r.direction != Direction::none && r.slow_beta == 0 && r.precondition == Precondition::none && !r.shampoo &&
+         !r.scales_rate() && r.shape_scale != ShapeScale::nuclear;
+}
+
 void check(const Recipe& r, const Refuse& refuse) {
   if (r.form == Form::lion && r.direction != Direction::sign) refuse("form", "lion needs direction sign");
   if (r.momentum_last && r.bias_correction)
     refuse("momentum_last", "conflicts with bias_correction, which needs an average of gradients");
   if (r.bias_correction && r.momentum_moves())
     refuse("momentum", "found a schedule, which conflicts with bias_correction: it assumes a constant coefficient");
+  if (r.form == Form::nadam && r.momentum_course.from > 0)
+    refuse("momentum",
+           "found a schedule, which conflicts with form nadam: the products of its own schedule assume a constant "
+           "coefficient");
+  if (r.bias_correction && ignores_size(r))
+    refuse("bias_correction", fmt::format("has no effect here: direction {} does not depend on the size of the update",
+                                          std::string(name_of(r.direction))));
 }
 
 }  // namespace

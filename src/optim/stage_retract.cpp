@@ -38,6 +38,8 @@ void check(const Recipe& r, const Refuse& refuse) {
     refuse("decay_last", "conflicts with retract, which undoes a decay after the step; set it to false");
   if (r.step_cap > 0)
     refuse("step_cap", "conflicts with retract, whose steps have the length lr times the weights' norm");
+  if (r.adapt == Adapt::matrix)
+    refuse("adapt", "matrix conflicts with retract, whose steps do not depend on the size of the update");
   if (r.shape_scale != ShapeScale::none || r.radius != 1)
     refuse("shape_scale", "conflicts with retract, whose steps do not depend on the size of the update");
   if (r.direction_precision == Precision::bf16)

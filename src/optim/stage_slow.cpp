@@ -57,6 +57,8 @@ const Stage slow_stage = {
         [](const Recipe& r, const Refuse& refuse) {
           if (on(r) && r.slow_beta_warmup > 0 && (r.form == Form::sum || r.form == Form::none))
             refuse("slow_beta_warmup", "needs a form with momentum, from whose coefficient it rises");
+          if (on(r) && r.slow_alpha == 0)
+            refuse("slow_alpha", "found 0, expected more than 0: without a weight the slow average has no effect");
         },
     .workspace = [](const Recipe&, int64_t n, int64_t rows, int64_t cols,
                     WorkspaceSize& size) { size.kept = std::max(size.kept, n * rows * cols); },

@@ -138,6 +138,32 @@ std::string seeds_note(const ResultGroup& group) {
                      name_of(group), text);
 }
 
+// Returns a note that names the settings of training, other than axes, in which the rows of a block differ: a lower
+// loss of a longer run, a larger model or more data is no merit of the recipe. "" if they do not differ.
+std::string training_note(const ResultSet& set, const std::vector<ResultGroup>& groups,
+                          const std::vector<size_t>& block) {
+  std::vector<std::string> differences;
+  for (const char* key : {"model", "data.train", "data.mixture", "batch.sequences", "run.steps"}) {
+    if (std::find(set.axes.begin(), set.axes.end(), key) != set.axes.end()) continue;
+    std::vector<Json> values;
+    for (size_t i : block) {
+      if (groups[i].taken.empty() || groups[i].taken[0]->config.is_null()) continue;
+      const Json* value = value_at(groups[i].taken[0]->config, key);
+      if (value && std::find(values.begin(), values.end(), *value) == values.end()) values.push_back(*value);
+    }
+    if (values.size() < 2) continue;
+    std::vector<std::string> texts;
+    for (const Json& value : values)
+      if (value.is_number()) texts.push_back(value.dump());
+    differences.push_back(texts.empty() ? key : fmt::format("{} ({})", key, fmt::join(texts, ", ")));
+  }
+  if (differences.empty()) return "";
+  const std::vector<std::string> labels = block_of(groups[block.front()]);
+  return fmt::format("the rows{} are not of the same training: they differ in {}",
+                     labels.empty() ? "" : fmt::format(" of {}", fmt::join(labels, ", ")),
+                     fmt::join(differences, " and "));
+}
+
 constexpr const char* says_at_most =
     "at most";  // marks the number of tokens of a row for which reaches_at_first() is true
 
@@ -333,6 +359,7 @@ Table judge(const ResultSet& set, bool times) {
     }
     if (!set.targets.empty())
       if (const std::string note = order_note(set, groups, block); !note.empty()) table.notes.push_back(note);
+    if (const std::string note = training_note(set, groups, block); !note.empty()) table.notes.push_back(note);
   }
   const auto some_row = [&](auto holds) { return std::any_of(table.rows.begin(), table.rows.end(), holds); };
   size_t open = 0, lacking = 0;

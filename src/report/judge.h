@@ -36,8 +36,8 @@ Spread paired_difference(const ResultSet& set, const ResultGroup& group, const R
 std::optional<ResultPoint> reaches(const ResultRun& run, const std::string& metric, double loss);
 
 // One row per group. Groups that differ only on the last axis are sorted by loss. If the set has targets, notes compare
-// this order with the published one. The column of wall-clock times is included only with `times`, because times differ
-// between repeated runs.
+// this order with the published one. Other notes name settings of training in which such groups differ. The column of
+// wall-clock times is included only with `times`, because times differ between repeated runs.
 Table judge(const ResultSet& set, bool times = false);
 
 }  // namespace rowan

@@ -11,7 +11,10 @@
 #include "base/file_identity.h"
 #include "base/files.h"
 #include "base/json_path.h"
+#include "model/config.h"
+#include "model/layout.h"
 #include "optim/config.h"
+#include "optim/recipe.h"
 #include "report/targets.h"
 #include "run/metrics.h"
 #include "run/starts.h"
@@ -81,6 +84,20 @@ constexpr EvaluationKey evaluation_keys[] = {{"data.validation", nullptr},      
                                              {"data.documents", "none"},         {"data.batch_means", "none"},
                                              {"batch.sequence_length", nullptr}, {"run.eval_tokens", nullptr}};
 
+// Whether AdamW updates a parameter of the model at this peak rate. Groups may take all such parameters. Also true if
+// this version does not read the model.
+bool has_rate(const OptimizerConfig& optimizer, const JsonObject& model, double rate) {
+  try {
+    const ParameterTable table = parameter_table(parse_model(model));
+    return std::any_of(table.parameters().begin(), table.parameters().end(), [&](const Parameter& parameter) {
+      const Recipe& recipe = *optimizer.groups[group_of(optimizer, parameter)].recipe;
+      return recipe.adamw && recipe.lr == rate;
+    });
+  } catch (const Error&) {
+    return true;
+  }
+}
+
 // "KEY (VALUE, VALUE)" if the evaluated runs differ in the key, else "".
 std::string difference_in(const ResultSet& set, const EvaluationKey& key) {
   std::vector<std::string> values;
@@ -132,7 +149,12 @@ std::vector<std::string> notes_on(const ResultSet& set) {
 
 Rates rates_of(const ResultRun& run) {
   auto source = std::make_shared<const JsonSource>(JsonSource{.name = run.name, .text = "", .of_run = true});
-  return parse_optimizer(JsonObject(source, run.config).object("optimizer", true), run.planned).rates();
+  JsonObject root(source, run.config);
+  const OptimizerConfig optimizer = parse_optimizer(root.object("optimizer", true), run.planned);
+  Rates rates = optimizer.rates();
+  const bool has_model = root.has("model") && root.raw("model").is_object();
+  if (rates.adamw && has_model && !has_rate(optimizer, root.object("model"), *rates.adamw)) rates.adamw.reset();
+  return rates;
 }
 
 ResultRun read_run(const fs::path& folder) {

@@ -50,7 +50,7 @@ struct ResultSet {
   std::vector<ResultRun> runs;
 };
 
-// The peak rates of the run's recipe and of AdamW, from its config.
+// The peak rates of the run's recipe and of AdamW, from its config. No rate of AdamW if no parameter has it.
 Rates rates_of(const ResultRun& run);
 
 // Notes for a reader of the results: which runs were continued under another config or ended by run.patience, whether

@@ -148,6 +148,8 @@ Resources parse_resources(JsonObject object) {
   resources.threads = object.integer("threads", 1, 1, most_threads);
   resources.ranks = object.integer("ranks", 1, 1, 4096);
   resources.launcher = object.string("launcher", resources.launcher);
+  if (object.has("launcher") && !object.has("ranks"))
+    object.fail("launcher", "has no effect without ranks: only runs of several ranks are launched by it");
   if (resources.ranks > 1) check_launcher(object, resources.launcher);
   object.finish();
   return resources;
@@ -283,7 +285,7 @@ SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, 
   sweep.metric = root.string("metric", "val_loss");
   if (root.has("targets")) sweep.targets = load_targets(beside(path, root.string("targets")));
   sweep.against = root.string("against", "");
-  if (root.has("loss")) sweep.loss = root.number("loss", {}, 0);
+  if (root.has("loss")) sweep.loss = root.number("loss", {}, 1e-6, 1e6);  // as --loss of rowan compare
   sweep.resources = parse_resources(root.object("resources"));
   sweep.retries = root.integer("retries", 1, 0, 100);
   sweep.keep_checkpoints = root.choice("checkpoints", {"keep", "remove"}, "keep") == "keep";

@@ -50,6 +50,8 @@ RunConfig parse_run(JsonObject object, const BatchConfig& batch) {
   read_keys(object, [&](Section& keys) { visit(run, keys); });
   if (run.dir.empty()) object.fail("dir", "is empty");
   if (run.dir.find('\0') != std::string::npos) object.fail("dir", "found a zero byte");
+  if (object.has("sample_prompt") && !object.has("sample_tokens"))
+    object.fail("sample_prompt", "has no effect without sample_tokens, the number of tokens that continue it");
   object.finish();
   return run;
 }
@@ -57,6 +59,8 @@ RunConfig parse_run(JsonObject object, const BatchConfig& batch) {
 SkipConfig parse_skip(JsonObject object) {
   SkipConfig skip;
   read_keys(object, [&](Section& keys) { visit(skip, keys); });
+  if (object.has("window") && !object.has("loss_zscore") && !object.has("grad_norm_zscore"))
+    object.fail("window", "has no effect without loss_zscore or grad_norm_zscore; give one of them");
   object.finish();
   return skip;
 }
@@ -67,6 +71,14 @@ AverageConfig parse_average(JsonObject object) {
   if (average.ema_start && average.ema == 0) object.fail("ema_start", "has no effect, because ema is 0");
   object.finish();
   return average;
+}
+
+// Throws Error if a momentum is to move while the rate falls, but the rate of a constant schedule never falls.
+void check_momentum(JsonObject recipe, const Schedule& schedule) {
+  if (schedule.shape != Schedule::Shape::constant || !recipe.has("momentum") || !recipe.raw("momentum").is_object())
+    return;
+  if (const JsonObject course = recipe.object("momentum"); course.has("end"))
+    course.fail("end", "has no effect here: the rate of a constant schedule does not fall");
 }
 
 // Throws Error if a key at the top level belongs in a section. The message names the section.
@@ -152,6 +164,7 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
   config.optimizer = parse_optimizer(root.object("optimizer", true), config.run.steps);
   check_routing(root.object("optimizer"), config.optimizer, parameter_table(config.model));
   config.schedule = parse_schedule(root.object("schedule"), config.run.steps);
+  if (!source->of_run) check_momentum(root.object("optimizer"), config.schedule);
   config.skip = parse_skip(root.object("skip"));
   config.average = parse_average(root.object("average"));
   if (config.precision == TrainPrecision::bf16_stochastic) {
@@ -160,6 +173,13 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
     config.optimizer.stochastic = true;
     if (config.optimizer.state == Precision::automatic) config.optimizer.state = Precision::fp32;
   }
+  const bool without_masters =
+      config.precision == TrainPrecision::bf16_stochastic || config.precision == TrainPrecision::bf16_pure;
+  if (config.optimizer.stochastic && !without_masters && !source->of_run)
+    root.object("optimizer")
+        .fail("rounding", fmt::format("found stochastic with precision {}, expected precision bf16_stochastic or "
+                                      "bf16_pure, whose weights have no fp32 masters",
+                                      name_of(config.precision)));
   if (config.attention == AttentionKernels::cudnn &&
       (config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::tf32))
     root.fail("attention", fmt::format("found cudnn, which does not compute in {}; use rowan, or a bf16 precision",

@@ -93,6 +93,23 @@ class Sweep : public SweepCommand {
 };
 using LongSweep = Sweep;
 
+// The first cell has one rate, the other one has two.
+TEST_F(Sweep, ARateOfAdamWThatIsNotTunedIsSaid) {
+  const auto with = [&](const std::string& half) {
+    return rowan(into("made") + R"(--set axes='{"optimizer": {"adamw": {}, "muon": {"optimizer": {"name": "muon")" +
+                 half + R"(}}}}' --set tune='{"path": "optimizer.lr", "values": [0.003, 0.01]}' --set seeds=[1] )" +
+                 "--set set.run.steps=1");
+  };
+  const Outcome fixed = with("");
+  EXPECT_EQ(fixed.code, 0) << fixed.err;
+  EXPECT_NE(fixed.err.find("but the AdamW rate of 1 of 2 cells stays, at 0.0003 (muon)"), std::string::npos)
+      << fixed.err;
+  fs::remove_all(dir_ / "made");
+  const Outcome tied = with(R"(, "adamw": {"lr_ratio": 0.1})");
+  EXPECT_EQ(tied.code, 0) << tied.err;
+  EXPECT_EQ(tied.err.find("stays"), std::string::npos) << tied.err;
+}
+
 TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   expect_mistake("sweep " + file().string() + " --list --slurm", "--slurm: found it with --list, expected one of them");
   Outcome listed = rowan("sweep " + file().string() + " --list");

@@ -64,6 +64,22 @@ TEST_F(Compare, ADivergedRunIsBehindTheFiniteOnes) {
   EXPECT_NE(read_file(folder_ / "page.html").find("<td>diverged</td>"), std::string::npos);
 }
 
+// An unfinished run may have trained since its last evaluation, whose step is then shown.
+TEST_F(Compare, ALossOfAnEarlierStepHasItsStep) {
+  const std::string stopped = write_run("stopped", {"4"}), whole = write_run("whole", {"4", "3"});
+  folder_.write("stopped/metrics.jsonl", read_file(folder_ / "stopped/metrics.jsonl") +
+                                             "{\"step\": 30, \"loss\": 3.5, \"tokens\": 30, \"seconds\": 2}\n");
+  const std::string text = run(add_compare, stopped + " " + whole + " --format csv") +
+                           run(add_compare, stopped + " " + whole + " --format markdown");
+  EXPECT_NE(text.find("| 30 of 40 | 30     | 3.5000     | 4.0000 at 20 | 54.598     | 4.0000 at 20  |"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("| 3.0000       |"), std::string::npos) << text;
+  EXPECT_NE(text.find(",val_loss,"), std::string::npos) << text;
+  const std::string other = run(add_compare, whole + " --metric val_loss_batch_mean --format markdown");
+  EXPECT_NE(other.find("| best val_loss_batch_mean |"), std::string::npos) << other;
+}
+
 TEST_F(Compare, AFolderWhoseNameIsNotUtf8IsShown) {
   const std::string name = write_run("run\xff", {"3"});
   const Json rows = Json::parse(run(add_compare, name + " --format json"))["rows"];

@@ -118,6 +118,18 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "soap", "precondition_order": "before", "precondition_frequency": 5})",
                  "precondition_frequency: has no effect here: precondition_order before moves the bases in every step");
   expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
+  for (const char* retract : {"frobenius", "rows"})
+    expect_refused(fmt::format(R"({{"name": "muon-h", "retract": "{}", "adapt": "matrix"}})", retract),
+                   "adapt: matrix conflicts with retract, whose steps do not depend on the size of the update");
+  EXPECT_EQ(refusal(R"({"name": "muon-h", "adapt": "column"})"), "nothing was refused");
+  for (const char* direction : {"newton_schulz", "polar", "aurora", "row_normalize", "column_normalize", "sign"}) {
+    const std::string start =
+        fmt::format(R"({{"name": "recipe", "direction": "{}", "bias_correction": true)", direction);
+    expect_refused(start + "}", "bias_correction: has no effect here: direction " + std::string(direction));
+    EXPECT_EQ(refusal(start + R"(, "slow_beta": 0.99, "slow_alpha": 1})"), "nothing was refused")
+        << "the slow average is not corrected";
+  }
+  EXPECT_EQ(refusal(R"({"name": "recipe", "bias_correction": true})"), "nothing was refused");
 }
 
 TEST(OptimizerConfig, KeysOfAdamWThatUpdateNothingAreRefused) {
@@ -355,6 +367,8 @@ TEST(OptimizerConfig, CorrectionsOfABiasNeedAConstantCoefficient) {
   for (const char* rest :
        {R"({"name": "namo", )", R"({"name": "soap", )", R"({"name": "muon", "form": "ema", "bias_correction": true, )"})
     expect_refused(rest + course + "}", "momentum: found a schedule, which conflicts with");
+  expect_refused(R"({"name": "nadamw", )" + course + "}",
+                 "momentum: found a schedule, which conflicts with form nadam");
   EXPECT_EQ(optimizer_config(R"({"name": "namo", "beta": 0.9, )" + course + "}").main().beta, 0.9)
       << "the buffer has a coefficient of its own";
   EXPECT_EQ(optimizer_config(R"({"name": "soap", "correct_bias": false, )" + course + "}").main().momentum, 0.99);
@@ -362,6 +376,7 @@ TEST(OptimizerConfig, CorrectionsOfABiasNeedAConstantCoefficient) {
   expect_refused(R"({"name": "muon", "form": "none", "slow_beta": 0.99, "slow_alpha": 1,
                      "slow_beta_warmup": 5})",
                  "slow_beta_warmup: needs a form with momentum");
+  expect_refused(R"({"name": "muon", "slow_beta": 0.99})", "slow_alpha: found 0, expected more than 0");
   expect_refused(R"({"name": "lion", "ns_coefficients": "keller"})", "ns_coefficients: has no effect here");
 }
 
@@ -392,6 +407,49 @@ TEST(OptimizerConfig, RatesOfVectorsThatGroupsTakeAreRefused) {
             std::string::npos);
   EXPECT_EQ(refusal(R"("vector_lr": 0.5)", embedding), "");
   EXPECT_EQ(refusal(R"("embedding_lr": 0.5)", norms), "");
+}
+
+// Tables and sweeps show the main recipe and its rate.
+TEST(OptimizerConfig, AMainRecipeThatUpdatesNothingIsRefused) {
+  const std::string nora = R"("groups": [{"roles": ["matrix"], "name": "nora", "lr": 1}])";
+  EXPECT_EQ(routing_refusal(R"({"name": "muon", )" + nora + "}"),
+            "test.json:1: name: found muon, which updates nothing: groups take all of its parameters; name the recipe "
+            "of a group here");
+  EXPECT_EQ(routing_refusal(R"({"name": "nora", )" + nora + "}"), "") << "the group begins with the main values";
+  EXPECT_NE(routing_refusal(R"({"name": "nora", "variant": "paper", "groups": [{"roles": ["matrix"], "name": "nora",
+                                "variant": "code"}]})")
+                .find("name: found nora, which updates nothing"),
+            std::string::npos);
+  EXPECT_EQ(routing_refusal(R"({"name": "muon", "routing": "two_dimensional", )" + nora + "}"), "");
+  EXPECT_EQ(routing_refusal(R"({"name": "adamw", )" + nora + "}"), "");
+  EXPECT_NE(routing_refusal(R"({"name": "adamw", "groups": [{"names": ["*"], "name": "lion"}]})")
+                .find("name: found adamw, which updates nothing"),
+            std::string::npos);
+}
+
+TEST(OptimizerConfig, AdamWIsRefusedWhereGroupsLeaveItNothing) {
+  const auto refusal = [](const std::string& adamw, const std::string& groups) {
+    return routing_refusal(R"({"name": "muon", "adamw": {)" + adamw + R"(}, "groups": [)" + groups + "]}");
+  };
+  const std::string most = R"({"roles": ["embedding", "head"], "name": "lion"})",
+                    norms = R"({"roles": ["norm"], "name": "lion"})";
+  for (const char* key : {"lr", "lr_ratio", "weight_decay"})
+    EXPECT_EQ(
+        refusal(fmt::format("\"{}\": 0.5", key), most + ", " + norms),
+        fmt::format("test.json:1: adamw.{}: has no effect here: groups update all parameters that adamw would", key));
+  EXPECT_EQ(refusal("", most + ", " + norms), "");
+  EXPECT_EQ(refusal(R"("lr": 0.5)", most), "") << "vectors have this rate";
+  EXPECT_EQ(refusal(R"("lr": 0.5)", most + R"(, {"roles": ["norm"], "name": "adamw"})"), "")
+      << "the group begins with it";
+  const std::string own = "has no effect here: all parameters of adamw have a rate of their own";
+  EXPECT_NE(refusal(R"("lr": 0.5, "vector_lr": 1)", most).find("adamw.lr: " + own), std::string::npos);
+  EXPECT_NE(refusal(R"("lr_ratio": 0.5, "vector_lr": 1, "embedding_lr": 2)", R"({"roles": ["head"], "name": "lion"})")
+                .find("adamw.lr_ratio: " + own),
+            std::string::npos);
+  EXPECT_EQ(
+      refusal(R"("lr": 0.5, "vector_lr": 1, "embedding_lr": 2)", R"({"roles": ["norm"], "name": "lion"})").find(own),
+      std::string::npos)
+      << "the head has this rate";
 }
 
 TEST(OptimizerConfig, AGroupOfTheMainRecipeAndVariantBeginsWithItsValues) {

@@ -63,7 +63,7 @@ TEST(EveryStage, SeesNoMoreThanItsAtom) {
        {R"("equilibrate": "row")", R"("equilibrate": "sign")", R"("renormalize": "row")",
         R"("adapt": "element_moment")", R"("project": "rows")", R"("direction": "row_normalize")",
         R"("direction": "sign")", R"("shape_scale": "ratio")", R"("direction_precision": "bf16")",
-        R"("momentum_last": true)", R"("slow_beta": 0.999)"}) {
+        R"("momentum_last": true)", R"("slow_beta": 0.999, "slow_alpha": 2)"}) {
     const std::string config = R"({"name": "recipe", "lr": 0.01, "weight_decay": 0.1, )" + std::string(switches) + "}";
     const OptimizerConfig parsed = optimizer_config(config);
     const Atom atom = parsed.main().atom();
@@ -125,8 +125,9 @@ TEST(EveryStage, RunsWithEveryDirectionOrIsRefused) {
     for (const auto& [key, values] : Values().of)
       for (const Json& value : values) {
         if (key == "direction") continue;
-        const std::string config = fmt::format(R"({{"name": "recipe", "lr": 0.01, "direction": "{}", "{}": {}}})",
-                                               direction, key, value.dump());
+        const char* needed = key == "slow_beta" ? R"(, "slow_alpha": 1)" : "";
+        const std::string config = fmt::format(R"({{"name": "recipe", "lr": 0.01, "direction": "{}", "{}": {}{}}})",
+                                               direction, key, value.dump(), needed);
         try {
           optimizer_config(config);
         } catch (const Error&) {

@@ -372,6 +372,25 @@ TEST(Judge, RunsThatDifferInMoreThanTheirSeedsAreNamed) {
   EXPECT_EQ(text, render(judge(set), TableFormat::text));
 }
 
+// Rows of one block are compared with each other, so the table says if their losses are of runs of other lengths or
+// models.
+TEST(Judge, RowsOfDifferentTrainingAreSaid) {
+  ResultSet set = two_optimizers();
+  for (ResultRun& run : set.runs)
+    run.config.update({{"model", {{"hidden_size", 64}}}, {"run", {{"steps", 10}}}, {"batch", {{"sequences", 8}}}});
+  const auto notes = [&] { return render(judge(set), TableFormat::text); };
+  EXPECT_EQ(notes().find("not of the same training"), std::string::npos);
+  for (ResultRun& run : set.runs)
+    if (run.labels[1] == "muon") run.config["run"]["steps"] = 20, run.config["model"]["hidden_size"] = 32;
+  EXPECT_NE(notes().find("the rows of small are not of the same training: they differ in model and run.steps ("),
+            std::string::npos)
+      << notes();
+  set.axes[0] = "run.steps";  // the table has a column of it
+  EXPECT_NE(notes().find("they differ in model\n"), std::string::npos) << notes();
+  for (ResultRun& run : set.runs) run.labels[0] = run.labels[1];  // rows of different blocks
+  EXPECT_EQ(notes().find("not of the same training"), std::string::npos) << notes();
+}
+
 // At 80 columns the table fits. At 22 columns it fits with rows and columns exchanged. At 18 columns only one row fits
 // at a time.
 TEST(Judge, ATableFitsTheTerminal) {

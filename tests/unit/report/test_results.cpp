@@ -7,6 +7,7 @@
 #include "report/html.h"
 #include "report/judge.h"
 #include "report/results.h"
+#include "small_run.h"
 #include "temporary_folder.h"
 
 namespace rowan {
@@ -22,6 +23,23 @@ TEST(Results, TrainLossIsTheMeanOfTheLastTenth) {
     folder.write("metrics.jsonl", rows);
     EXPECT_EQ(read_run(folder / "").train_loss, expected) << steps;
   }
+}
+
+// Groups, or rates of embeddings and vectors in a model without a head, may leave no parameter at AdamW's rate.
+TEST(Results, ARateThatNoParameterHasIsNone) {
+  const auto rate = [](bool tied, const std::string& rest) {
+    ResultRun run;
+    run.config = {{"model", small_llama()}, {"optimizer", Json::parse(R"({"name": "muon", "lr": 0.02)" + rest + "}")}};
+    run.config["model"]["tie_word_embeddings"] = tied;
+    run.planned = 10;
+    return rates_of(run).adamw;
+  };
+  EXPECT_EQ(rate(false, ""), 3e-4);
+  EXPECT_EQ(rate(false, R"(, "groups": [{"roles": ["embedding", "head"], "name": "lion"}])"), 3e-4);
+  EXPECT_EQ(rate(false, R"(, "groups": [{"roles": ["embedding", "head", "norm"], "name": "lion"}])"), std::nullopt);
+  const std::string own = R"(, "adamw": {"lr": 0.1, "embedding_lr": 0.3, "vector_lr": 0.2})";
+  EXPECT_EQ(rate(false, own), 0.1);
+  EXPECT_EQ(rate(true, own), std::nullopt);
 }
 
 ResultRun run_with(const std::string& rows) {

@@ -358,6 +358,8 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
   with("resources", {{"ranks", 2}, {"launcher", "srun -n {rank}"}},
        "resources.launcher: found {rank}, expected {ranks}");
   with("resources", {{"ranks", 2}, {"launcher", "srun -n {ranks} {"}}, "resources.launcher: found {, expected {ranks}");
+  with("resources", {{"launcher", "srun -n {ranks}"}}, "resources.launcher: has no effect without ranks");
+  with("loss", 0, "loss: found 0, expected at least 1e-06");
   with("set", {{"data.train", "/nowhere.bin"}}, "/nowhere.bin");
   with("base", "other.json", "other.json");
   with("basis", "base.json", "unknown key 'basis'; did you mean 'base'?");

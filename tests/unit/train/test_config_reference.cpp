@@ -209,7 +209,7 @@ TEST(ResolvedConfig, SaysWhichRunItIs) {
                            "comment=other", "version=0.0.1", "run.seed=42", "precision=fp32"})
     EXPECT_EQ(identity_of(load_config(path, {same}).resolved), before) << same;
   for (const char* other : {"run.seed=43", "run.steps=900", "precision=bf16", "optimizer.lr=1", "data.order=sequential",
-                            "grad_clip=7", "skip.window=64"})
+                            "grad_clip=7", "skip.loss_zscore=6"})
     EXPECT_NE(identity_of(load_config(path, {other}).resolved), before) << other;
 }
 
@@ -349,6 +349,21 @@ TEST(ConfigReference, SettingsThatCannotTakeEffectAreRefused) {
                 .find("optimizer.rounding: found nearest, expected stochastic with precision bf16_stochastic"),
             std::string::npos);
   EXPECT_EQ(error({"precision=bf16_stochastic"}), "");
+  for (const char* precision : {"auto", "fp32", "tf32", "bf16"})
+    EXPECT_NE(error({std::string("precision=") + precision, "optimizer.rounding=stochastic"})
+                  .find(fmt::format("optimizer.rounding: found stochastic with precision {}, expected", precision)),
+              std::string::npos);
+  for (const char* precision : {"bf16_stochastic", "bf16_pure"})
+    EXPECT_EQ(error({std::string("precision=") + precision, "optimizer.rounding=stochastic"}), "");
+  EXPECT_NE(error({"skip.window=64"}).find("skip.window: has no effect without loss_zscore or grad_norm_zscore"),
+            std::string::npos);
+  EXPECT_EQ(error({"skip.window=64", "skip.loss_zscore=6"}), "");
+  EXPECT_EQ(error({"skip.window=64", "skip.grad_norm_zscore=0"}), "") << "a row of a sweep over it";
+  const Edit course = R"(optimizer={"name": "muon", "momentum": {"from": 0.8, "to": 0.95, "steps": 5, "end": 0.9}})";
+  EXPECT_EQ(error({course}), "");
+  EXPECT_NE(error({course, "schedule={\"name\": \"constant\"}"})
+                .find("optimizer.momentum.end: has no effect here: the rate of a constant schedule does not fall"),
+            std::string::npos);
   const Edit dion2 = "optimizer={\"name\": \"dion2\", \"lr\": 0.01, \"select_decay\": 0.9}";
   EXPECT_EQ(error({dion2}), "");
   EXPECT_NE(error({dion2, "optimizer.form=none"}).find("form none has no momentum buffer"), std::string::npos)
@@ -362,6 +377,11 @@ TEST(ConfigReference, SettingsThatCannotTakeEffectAreRefused) {
   EXPECT_NE(error_of([&] { load_config(without, {}); }).find("run.eval_every: needs data.validation or data.hellaswag"),
             std::string::npos);
   EXPECT_EQ(error_of([&] { load_config(without, {"run.eval_every=0"}); }), "");
+  config["run"] = {{"dir", "run"}, {"steps", 1}, {"sample_prompt", "Once"}};
+  const std::string prompt = folder.write("config.json", config.dump());
+  EXPECT_NE(error_of([&] { load_config(prompt, {}); }).find("run.sample_prompt: has no effect without sample_tokens"),
+            std::string::npos);
+  EXPECT_EQ(error_of([&] { load_config(prompt, {"run.sample_tokens=5"}); }), "");
 }
 
 // An integer that does not fit in a field is refused, not truncated.
