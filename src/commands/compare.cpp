@@ -74,7 +74,7 @@ Table table_of_runs(const ResultSet& set) {
     table.add_row() = {
         {r.name, r.name},
         {rates.recipe, rates.recipe},
-        {fmt::format("{:g}", rates.main), rates.main},
+        {figure_or_empty(rates.main, "{:g}"), rates.main},
         {rates.adamw ? fmt::format("{:g}", *rates.adamw) : "", rates.adamw ? Json(*rates.adamw) : Json()},
         {r.steps == r.planned ? fmt::format("{}", r.steps) : fmt::format("{} of {}", r.steps, r.planned), r.steps},
         {std::isfinite(r.tokens) ? human_count(r.tokens) : "", r.tokens},

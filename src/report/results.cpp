@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "base/console.h"
@@ -84,18 +85,13 @@ constexpr EvaluationKey evaluation_keys[] = {{"data.validation", nullptr},      
                                              {"data.documents", "none"},         {"data.batch_means", "none"},
                                              {"batch.sequence_length", nullptr}, {"run.eval_tokens", nullptr}};
 
-// Whether AdamW updates a parameter of the model at this peak rate. Groups may take all such parameters. Also true if
-// this version does not read the model.
+// Whether AdamW updates a parameter of the model at this peak rate. Groups may take all such parameters.
 bool has_rate(const OptimizerConfig& optimizer, const JsonObject& model, double rate) {
-  try {
-    const ParameterTable table = parameter_table(parse_model(model));
-    return std::any_of(table.parameters().begin(), table.parameters().end(), [&](const Parameter& parameter) {
-      const Recipe& recipe = *optimizer.groups[group_of(optimizer, parameter)].recipe;
-      return recipe.adamw && recipe.lr == rate;
-    });
-  } catch (const Error&) {
-    return true;
-  }
+  const ParameterTable table = parameter_table(parse_model(model));
+  return std::any_of(table.parameters().begin(), table.parameters().end(), [&](const Parameter& parameter) {
+    const Recipe& recipe = *optimizer.groups[group_of(optimizer, parameter)].recipe;
+    return recipe.adamw && recipe.lr == rate;
+  });
 }
 
 // "KEY (VALUE, VALUE)" if the evaluated runs differ in the key, else "".
@@ -150,11 +146,22 @@ std::vector<std::string> notes_on(const ResultSet& set) {
 Rates rates_of(const ResultRun& run) {
   auto source = std::make_shared<const JsonSource>(JsonSource{.name = run.name, .text = "", .of_run = true});
   JsonObject root(source, run.config);
-  const OptimizerConfig optimizer = parse_optimizer(root.object("optimizer", true), run.planned);
-  Rates rates = optimizer.rates();
-  const bool has_model = root.has("model") && root.raw("model").is_object();
-  if (rates.adamw && has_model && !has_rate(optimizer, root.object("model"), *rates.adamw)) rates.adamw.reset();
-  return rates;
+  try {
+    const OptimizerConfig optimizer = parse_optimizer(root.object("optimizer", true), run.planned);
+    Rates rates = optimizer.rates();
+    const bool has_model = root.has("model") && root.raw("model").is_object();
+    if (rates.adamw && has_model && !has_rate(optimizer, root.object("model"), *rates.adamw)) rates.adamw.reset();
+    return rates;
+  } catch (const Error&) {
+    // Another version of Rowan wrote the config, and this one refuses it. The rates are shown all the same.
+    const auto number = [&](const char* path) {
+      const Json* value = value_at(run.config, path);
+      return value && value->is_number() ? std::optional(value->get<double>()) : std::nullopt;
+    };
+    const Json* name = value_at(run.config, "optimizer.name");
+    return {name && name->is_string() ? name->get<std::string>() : "",
+            number("optimizer.lr").value_or(std::numeric_limits<double>::quiet_NaN()), number("optimizer.adamw.lr")};
+  }
 }
 
 ResultRun read_run(const fs::path& folder) {

@@ -51,6 +51,7 @@ struct ResultSet {
 };
 
 // The peak rates of the run's recipe and of AdamW, from its config. No rate of AdamW if no parameter has it.
+// A config that this version refuses gives the rates that it names.
 Rates rates_of(const ResultRun& run);
 
 // Notes for a reader of the results: which runs were continued under another config or ended by run.patience, whether

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include "base/error.h"
@@ -40,6 +41,20 @@ TEST(Results, ARateThatNoParameterHasIsNone) {
   const std::string own = R"(, "adamw": {"lr": 0.1, "embedding_lr": 0.3, "vector_lr": 0.2})";
   EXPECT_EQ(rate(false, own), 0.1);
   EXPECT_EQ(rate(true, own), std::nullopt);
+}
+
+// A table also shows runs of other versions, whose switches this one may refuse.
+TEST(Results, ARefusedConfigHasTheRatesThatItNames) {
+  ResultRun run;
+  run.planned = 10;
+  run.config = {{"optimizer", {{"name", "muon"}, {"lr", 0.02}, {"later_switch", 1}, {"adamw", {{"lr", 0.1}}}}}};
+  EXPECT_EQ(rates_of(run).recipe, "muon");
+  EXPECT_EQ(rates_of(run).main, 0.02);
+  EXPECT_EQ(rates_of(run).adamw, 0.1);
+  run.config = {{"optimizer", {{"name", "later"}}}};
+  EXPECT_EQ(rates_of(run).recipe, "later");
+  EXPECT_TRUE(std::isnan(rates_of(run).main));
+  EXPECT_EQ(rates_of(run).adamw, std::nullopt);
 }
 
 ResultRun run_with(const std::string& rows) {
