@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/files.h"
 #include "evaluate/prompt.h"
 #include "model/layout.h"
@@ -50,6 +51,11 @@ RunConfig parse_run(JsonObject object, const BatchConfig& batch) {
   read_keys(object, [&](Section& keys) { visit(run, keys); });
   if (run.dir.empty()) object.fail("dir", "is empty");
   if (run.dir.find('\0') != std::string::npos) object.fail("dir", "found a zero byte");
+  const std::string part = unreplaced_part(run.dir);
+  if (!part.empty() && !object.source().of_run)  // earlier runs stay readable
+    object.fail("dir", fmt::format("found {}, expected a path without {}, which only a shell replaces; a folder of "
+                                   "this name is ./{}",
+                                   run.dir, part, run.dir));
   object.finish();
   return run;
 }
