@@ -110,11 +110,15 @@ void resolve_precision(TrainConfig& config, bool fast_bf16) {
   config.resolved["precision"] = name_of(config.precision);
 }
 
-TrainConfig load_config(const std::string& path, const std::vector<Edit>& edits) {
+JsonSource read_config(const std::string& path) {
   std::error_code unreadable;
   if (const auto inside = std::filesystem::path(path) / "config.json"; std::filesystem::exists(inside, unreadable))
     fail("{}: found a folder, expected a config file; the folder contains {}", path, inside.string());
-  return parse_config({path, read_file(path)}, edits);
+  return {path, read_file(path)};
+}
+
+TrainConfig load_config(const std::string& path, const std::vector<Edit>& edits) {
+  return parse_config(read_config(path), edits);
 }
 
 TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
