@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/enum_names.h"
@@ -22,9 +23,13 @@ constexpr auto names_of(FolderKind) {
 // The kind of a folder, recognized by marker files; nullopt if the folder does not exist or has no marker file.
 std::optional<FolderKind> folder_kind(const std::filesystem::path& folder);
 
-// Throws Error if folder_kind(folder) is another kind than `wanted`; the message names the marker file. If `wanted` is
-// an exported model or a sweep, a folder without a marker file may hold only README.md, `lock`, .part files and hidden
-// files. Any other file in it is an Error.
+// The first part of a path if it is ~ or begins with $; else "". A shell replaces it, but not in a file, in quotes or
+// after --out=. A folder of that name would be easily removed by a command in which the shell does replace it.
+std::string unreplaced_part(const std::filesystem::path& path);
+
+// Throws Error if the path has an unreplaced_part(), or if folder_kind(folder) is another kind than `wanted`; the
+// message names the marker file. If `wanted` is an exported model or a sweep, a folder without a marker file may hold
+// only README.md, `lock`, .part files and hidden files. Any other file in it is an Error.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 
 // Throws Error if the folder is `/` or lies in the folder of a run, with whose files its own would be mixed. `key`

@@ -24,6 +24,22 @@ struct TrainOptions {
   int64_t steps = -1, from = -1;
 };
 
+// The config.json of a run names the folder in which the run began. If the folder was moved or copied since, a start
+// would go on with another run, or begin one.
+void check_own_folder(const TrainConfig& config, const std::vector<Edit>& edits) {
+  namespace fs = std::filesystem;
+  const fs::path file = config.file, folder = file.has_parent_path() ? file.parent_path() : ".";
+  std::error_code unreadable;
+  if (file.filename() != "config.json" || !fs::exists(folder / "starts.jsonl", unreadable)) return;
+  if (fs::equivalent(folder, config.run.dir, unreadable)) return;
+  for (const Edit& edit : edits)
+    if (edit.path == "run.dir" || edit.path == "run") return;
+  fail(
+      "{}: run.dir: found {}, but this is the config of the run in {}, which was moved or copied; choose one with "
+      "--set run.dir=...",
+      config.file, config.run.dir, folder.string());
+}
+
 void run_train(const TrainOptions& options) {
   const Launch launch = detect_launch();
   std::unique_ptr<Communicator> host;
@@ -46,6 +62,7 @@ void run_train(const TrainOptions& options) {
         edits.push_back(fmt::format("run.steps={}", options.steps));
       }
       config = load_config(options.config, edits);
+      check_own_folder(config, edits);
       backend =
           make_backend(config.device, config.threads ? config.threads : threads, launch.local_rank, config.attention);
       resolve_precision(config, backend->fast(DType::bf16));

@@ -80,6 +80,20 @@ void check_dir(const SweepConfig& sweep) {
   check_outside_runs(sweep.dir, "dir");
 }
 
+// Throws Error if the config of a run sets another number of threads than the one for which cores are assigned. The run
+// would follow its config, and leave cores idle or crowd the others.
+void check_threads(const SweepConfig& sweep) {
+  for (size_t i = 0; i < sweep.cells.size(); ++i) {
+    if (!sweep.cells[i].chosen) continue;
+    const int threads = config_of(sweep, make_run(sweep, i, {}, {})).threads;
+    if (threads && threads != sweep.resources.threads)
+      fail(
+          "{}: resources.threads: found {}, expected {}, the value of threads in {} or in the settings of the sweep; "
+          "make them equal",
+          sweep.file, sweep.resources.threads, threads, sweep.cells[i].config);
+  }
+}
+
 class Sweeper {
   using Clock = std::chrono::steady_clock;
 
@@ -277,6 +291,7 @@ class Sweeper {
 
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
   check_dir(sweep);
+  if (!on_gpu(sweep)) check_threads(sweep);
   make_directories(sweep.dir);
   const FolderLock lock(sweep.dir, "runs this sweep", [](const std::string& text) { tell("rowan: {}\n", text); });
   Ledger(sweep).prepare();
@@ -285,6 +300,8 @@ SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
 
 std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
   check_dir(sweep);
+  const bool gpu = config_of(sweep, make_run(sweep, first_chosen(sweep), {}, {})).device != Device::cpu;
+  if (!gpu) check_threads(sweep);
   Ledger ledger(sweep);
   ledger.prepare();
   std::string configs;
@@ -298,7 +315,6 @@ std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
   if (count == 0) fail("{}: found no open run", sweep.file);
   const Resources& resources = sweep.resources;
   const std::string at_once = resources.jobs ? fmt::format("%{}", resources.jobs) : "";
-  const bool gpu = config_of(sweep, make_run(sweep, first_chosen(sweep), {}, {})).device != Device::cpu;
   const fs::path name = fs::absolute(sweep.dir / ".").lexically_normal().parent_path();  // without a slash at the end
   const std::string logs = replaced((sweep.dir / "logs/").string(), "%", "%%");
   return fmt::format(

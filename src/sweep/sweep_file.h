@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -64,6 +66,9 @@ struct SweepConfig {
   int64_t retries = 1;           // retries of a failed run
   bool keep_checkpoints = true;  // false: delete the checkpoints of finished runs
   std::vector<Cell> cells;       // in the order of the axes; the last axis varies fastest
+  // The texts of config files that have been read, by path. All runs use the text of the first reading, so a file that
+  // is edited while the sweep runs changes no later run. Copies share them.
+  std::shared_ptr<std::map<std::string, std::string>> texts = std::make_shared<std::map<std::string, std::string>>();
 };
 
 // Reads a sweep file and applies the edits of --set. Throws Error for an invalid sweep. With `needs_data`, also throws

@@ -61,10 +61,11 @@ SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> t
     parts.push_back(fmt::format("{}{:.6g}", last_part(sweep.tuning->paths[0]), *run.tuned));
   }
   run.name = parts.empty() ? "run" : fmt::format("{}", fmt::join(parts, "_"));
-  if (seed && sweep.seeds.size() > 1) {
+  if (seed) {
     parts.push_back(fmt::format("seed{}", *seed));
     const std::string with_seed = fmt::format("{}", fmt::join(parts, "_"));
-    if (fs::exists(sweep.dir / with_seed) || !has_seed(sweep.dir / run.name, *seed)) run.name = with_seed;
+    const bool several = sweep.seeds.size() > 1, begun = fs::exists(sweep.dir / with_seed);
+    if ((several && begun) || ((several || begun) && !has_seed(sweep.dir / run.name, *seed))) run.name = with_seed;
   }
   return run;
 }
@@ -76,7 +77,11 @@ TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run) {
     for (const std::string& path : sweep.tuning->paths) edits.push_back({path, tuned_json(*run.tuned), sweep.tune_at});
   if (run.seed) edits.push_back({"run.seed", *run.seed, sweep.seeds_at});
   edits.push_back({"run.dir", (sweep.dir / run.name).string(), sweep.dir_at});
-  return in_cell(sweep, cell, [&] { return load_config(cell.config, edits); });
+  return in_cell(sweep, cell, [&] {
+    auto text = sweep.texts->find(cell.config);
+    if (text == sweep.texts->end()) text = sweep.texts->emplace(cell.config, read_config(cell.config).text).first;
+    return parse_config({text->first, text->second}, edits);
+  });
 }
 
 }  // namespace rowan

@@ -22,7 +22,7 @@ struct SweepRun {
 double rounded_value(double value);
 
 // With several seeds, the name ends with the seed, unless the folder of the other name holds this seed's run: the sweep
-// was begun with one seed, and seeds were added.
+// was begun with one seed, and seeds were added. With one seed it is the reverse, because seeds may have been removed.
 SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> tuned, std::optional<int64_t> seed);
 
 // The config of a run, checked as by `rowan train`. The message of an Error names the sweep file, and either the place

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/files.h"
 #include "evaluate/prompt.h"
 #include "model/layout.h"
@@ -52,6 +53,11 @@ RunConfig parse_run(JsonObject object, const BatchConfig& batch) {
   if (run.dir.find('\0') != std::string::npos) object.fail("dir", "found a zero byte");
   if (object.has("sample_prompt") && !object.has("sample_tokens"))
     object.fail("sample_prompt", "has no effect without sample_tokens, the number of tokens that continue it");
+  const std::string part = unreplaced_part(run.dir);
+  if (!part.empty() && !object.source().of_run)  // earlier runs stay readable
+    object.fail("dir", fmt::format("found {}, expected a path without {}, which only a shell replaces; a folder of "
+                                   "this name is ./{}",
+                                   run.dir, part, run.dir));
   object.finish();
   return run;
 }
@@ -116,11 +122,15 @@ void resolve_precision(TrainConfig& config, bool fast_bf16) {
   config.resolved["precision"] = name_of(config.precision);
 }
 
-TrainConfig load_config(const std::string& path, const std::vector<Edit>& edits) {
+JsonSource read_config(const std::string& path) {
   std::error_code unreadable;
   if (const auto inside = std::filesystem::path(path) / "config.json"; std::filesystem::exists(inside, unreadable))
     fail("{}: found a folder, expected a config file; the folder contains {}", path, inside.string());
-  return parse_config({path, read_file(path)}, edits);
+  return {path, read_file(path)};
+}
+
+TrainConfig load_config(const std::string& path, const std::vector<Edit>& edits) {
+  return parse_config(read_config(path), edits);
 }
 
 TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {

@@ -116,6 +116,8 @@ struct TrainConfig {
 // section has it.
 std::string path_of_key(const std::string& name);
 
+// Reads the text of a config file. Throws Error for a folder or a file that cannot be read.
+JsonSource read_config(const std::string& path);
 // Reads a config file and applies the edits, such as --set assignments. A relative path of a model is resolved from the
 // config file's folder. Throws Error. For a bad value, the message names file, line and field, or the edit's origin and
 // the field.

@@ -294,7 +294,8 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   }
   run_on_all_ranks(communicator, [&] {
     if (!first) return;
-    rotate_checkpoints(dir / "checkpoints", trainer->steps_done(), rotation());
+    // A start that only shows or evaluates what is done may have other settings, which must not cost a checkpoint.
+    if (trainer->steps_done() > first_step) rotate_checkpoints(dir / "checkpoints", trainer->steps_done(), rotation());
     if (early) {
       log->ended_by_patience();
       log->sync();

@@ -215,11 +215,21 @@ void RunStart::look_for_work() {
   idle_ = !evaluates_again_ && !back_to_;
 }
 
+std::string RunStart::kept_otherwise() const {
+  if (before_)
+    for (const char* key : {"run.keep", "run.keep_every", "run.keep_best"}) {
+      const Json *was = value_at(*before_, key), *is = value_at(config_.resolved, key);
+      if (was && is && *was != *is) return fmt::format("{} was {} and is now {}", key, was->dump(), is->dump());
+    }
+  return "";
+}
+
 void RunStart::set_aside() {
   std::vector<fs::path> moved, copied;
   if (back_to_) {
     for (const fs::path& path : list_checkpoints(dir_ / "checkpoints"))
       if (step_of(path) > *back_to_) moved.push_back(path);
+    if (const auto ruined = ruined_after(dir_ / "checkpoints", *back_to_)) moved.push_back(*ruined);
     if (has_content(dir_ / "metrics.jsonl")) copied.push_back(dir_ / "metrics.jsonl");
   } else if (!checkpoint_ && has_content(dir_ / "metrics.jsonl")) {
     moved = {dir_ / "metrics.jsonl"};
@@ -263,6 +273,8 @@ void RunStart::begin(Json facts, bool other_text) {
   set_aside();  // after what may fail
   if (checkpoint_ && before_ && measures_otherwise(*before_, config_.resolved, other_text))
     mark_other_evaluation(dir_ / "metrics.jsonl", step_of(*checkpoint_));
+  if (const std::string change = kept_otherwise(); checkpoint_ && config_.run.keep && !change.empty())
+    note_(fmt::format("{}: the next save removes the checkpoints that this config does not keep", change));
   Json record = {{"version", version()},  {"time", utc_time()},        {"host", machine_name()},
                  {"process", ::getpid()}, {"command", command_line()}, {"file", config_.file}};
   record.update(facts);

@@ -52,6 +52,9 @@ class RunStart {
   // Finds out whether a run that is done is evaluated again. Throws Error if its config would change nevertheless.
   void look_for_work();
   void lock();
+  // The first of the keys that choose which checkpoints are kept whose value is another one than before, such as
+  // "run.keep was 0 and is now 3"; "" if there is none.
+  std::string kept_otherwise() const;
   void set_aside();
   void write_config() const;
   // A run that continues reads no initial weights, so its record keeps `init` as it was.

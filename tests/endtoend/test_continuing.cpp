@@ -1,5 +1,6 @@
 // Tests the ways to continue a run that a table of README.md lists. Also tests configs with the spelling of an earlier
 // version.
+#include "run/checkpoint.h"
 #include "train_command.h"
 
 namespace rowan {
@@ -145,6 +146,24 @@ TEST_F(FinishedRun, AStartWithoutAStepLeavesItsConfig) {
   std::filesystem::remove_all(run("run") / "checkpoints/step_00000012");
   ASSERT_EQ(rowan(train("--resume --steps 8")).code, 0);
   EXPECT_EQ(Json::parse(read_file(run("run") / "config.json"))["run"]["steps"], 8);
+}
+
+TEST_F(FinishedRun, AStartWithoutAStepRemovesNoCheckpoint) {
+  const auto there = [&] { return list_checkpoints(run("run") / "checkpoints").size(); };
+  ASSERT_EQ(there(), 3u);
+  for (const char* fewer : {"--set run.keep=1", "--resume --set run.keep=2 --set run.keep_every=12"}) {
+    ASSERT_EQ(rowan(train(fewer)).code, 0);
+    EXPECT_EQ(there(), 3u) << fewer;
+  }
+  const Outcome more = rowan(train("--resume --steps 16 --set run.keep=1"));
+  ASSERT_EQ(more.code, 0) << more.err;
+  EXPECT_NE(
+      more.err.find("run.keep was 3 and is now 1: the next save removes the checkpoints that this config does not"),
+      std::string::npos)
+      << more.err;
+  EXPECT_EQ(there(), 1u);
+  const Outcome same = rowan(train("--resume --steps 20 --set run.keep=1"));
+  EXPECT_EQ(same.err.find("the next save"), std::string::npos) << same.err;
 }
 
 // Training shards are compared by the restore. Losses on other validation shards are only not comparable.

@@ -115,6 +115,34 @@ TEST_F(Folders, ARunHasAFolderOfItsOwn) {
   EXPECT_FALSE(fs::exists(run("run") / "new"));
 }
 
+// Its config.json still names the folder in which the run began.
+TEST_F(Folders, TheConfigOfACopiedRunDoesNotGoOnWithTheOtherRun) {
+  ASSERT_EQ(rowan(train("--steps 1")).code, 0);
+  fs::copy(run("run"), run("copy"), fs::copy_options::recursive);
+  fs::create_directory_symlink(run("run"), run("link"));
+  const Files before = contents(run("run"));
+  const std::string copy = "train " + (run("copy") / "config.json").string() + " --resume --steps 2";
+  expect_mistake(copy, fmt::format("run.dir: found {}, but this is the config of the run in {}, which was moved or",
+                                   run("run").string(), run("copy").string()));
+  EXPECT_EQ(contents(run("run")), before);
+  EXPECT_EQ(rowan(copy + into("copy")).code, 0);
+  EXPECT_EQ(contents(run("run")), before);
+  EXPECT_EQ(rowan("train " + (run("link") / "config.json").string() + " --resume --steps 2").code, 0);
+  EXPECT_EQ(rowan("train " + (run("run") / "config.json").string() + into("new")).code, 0) << "a config for a new run";
+}
+
+TEST_F(Folders, WhatOnlyAShellReplacesIsRefused) {
+  for (const auto& [dir, part] : {std::pair("~/runs/a", "~"), {"~", "~"}, {"$SCRATCH/a", "$SCRATCH"}})
+    expect_mistake(train(fmt::format("--set 'run.dir={}'", dir)),
+                   fmt::format("--set run.dir: found {0}, expected a path without {1}, which only a shell replaces; a "
+                               "folder of this name is ./{0}",
+                               dir, part));
+  write_file_atomically(dir_ / "sweep.json", Json{{"base", file().string()}, {"dir", "~/sweep"}}.dump());
+  expect_mistake("sweep " + (dir_ / "sweep.json").string(), "dir: run.dir: found ~/sweep/run, expected a path without");
+  expect_mistake("tales --out='~/tales'", "~/tales: found a path with ~, which only a shell replaces, expected one");
+  EXPECT_FALSE(fs::exists("~") || fs::exists("$SCRATCH"));
+}
+
 // Otherwise the runs in it could not go on.
 TEST_F(Folders, ARunDoesNotBeginInAFolderOfRuns) {
   ASSERT_EQ(rowan(train("--steps 1" + into("deep/lr/run"))).code, 0);

@@ -188,6 +188,8 @@ TEST_F(Safety, RuinedWeightsNeverPushOutGoodOnes) {
   ASSERT_EQ(back.code, 0) << back.err;
   EXPECT_EQ(weights(run("run"), 12), weights(run("whole"), 12));
   EXPECT_EQ(rows(run("run")), rows(run("whole")));
+  EXPECT_TRUE(fs::exists(run("run") / "earlier-1" / after[0])) << "it is not of the run that went back";
+  EXPECT_EQ(rowan("eval " + run("run").string() + " --device cpu").err.find("ruined"), std::string::npos);
 }
 
 // The weights shrink here, so a run that forgot the largest norm at its resume would save a smaller one.

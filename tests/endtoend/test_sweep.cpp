@@ -220,6 +220,24 @@ TEST_F(Sweep, AddedSeedsRepeatNoRun) {
   EXPECT_EQ(table("made"), table("whole"));
 }
 
+TEST_F(Sweep, RemovedSeedsRepeatNoRun) {
+  ASSERT_EQ(rowan(into("made")).code, 0);
+  const Outcome less = rowan(into("made") + "--set seeds=[1]");
+  ASSERT_EQ(less.code, 0) << less.err;
+  EXPECT_EQ(less.err.find("begins"), std::string::npos) << less.err;
+  ASSERT_EQ(rowan(into("whole") + "--set seeds=[1]").code, 0);
+  EXPECT_EQ(table("made"), table("whole"));
+}
+
+TEST_F(Sweep, ThreadsOfARunAreThoseOfItsCores) {
+  expect_mistake(into("made") + "--set set.threads=3",
+                 "resources.threads: found 1, expected 3, the value of threads in " + (dir_ / "base.json").string());
+  EXPECT_FALSE(fs::exists(dir_ / "made"));
+  expect_mistake(into("made") + "--slurm --set set.threads=1 --set resources.threads=2", "found 2, expected 1");
+  EXPECT_NE(rowan(into("made") + "--slurm --set set.threads=2 --set resources.threads=2").out.find("--cpus-per-task=2"),
+            std::string::npos);
+}
+
 TEST_F(Sweep, AValueThatItsKeyRefusesEndsTheGrid) {
   const std::string ratio =
       R"(--set 'tune={"path": "schedule.min_lr_ratio", "values": [0.9], "extend": 2, "farthest": 4}' )"

@@ -232,9 +232,28 @@ TEST_F(SweepFile, ARunThatWasTheOnlySeedKeepsItsName) {
   EXPECT_EQ(name(6), "rmnp_seed6");
   std::filesystem::create_directories(folder_ / "out/rmnp_seed5");
   EXPECT_EQ(name(5), "rmnp_seed5") << "a run that was begun under this name";
+  std::filesystem::remove_all(folder_ / "out/rmnp");
+  sweep.seeds = {5};
+  EXPECT_EQ(name(5), "rmnp_seed5") << "the other seeds were removed";
+  std::filesystem::create_directories(folder_ / "out/rmnp");
+  folder_.write("out/rmnp/config.json", R"({"run": {"seed": 5}})");
+  EXPECT_EQ(name(5), "rmnp") << "begun as the only seed, too";
+  sweep.seeds = {5, 6};
   sweep.axes.clear(), sweep.cells[0].labels.clear();
   EXPECT_EQ(name(6), "seed6");
   EXPECT_EQ(make_run(sweep, 0, {}, {}).name, "run");
+}
+
+// A user edits the base for the next sweep while this one runs.
+TEST_F(SweepFile, AnEditedBaseChangesNoRunOfALoadedSweep) {
+  const SweepConfig sweep = load();
+  Json longer = Json::parse(read_file(folder_ / "base.json"));
+  longer["batch"]["sequence_length"] = 32;
+  for (const std::string& edited : {std::string("{"), longer.dump()}) {
+    folder_.write("base.json", edited);
+    EXPECT_EQ(config_of(sweep, make_run(sweep, 1, {}, {})).batch.sequence_length, 16);
+  }
+  EXPECT_EQ(config_of(load(), make_run(sweep, 1, {}, {})).batch.sequence_length, 32) << "a new sweep reads it";
 }
 
 TEST_F(SweepFile, NoRunHasANameOfTheSweepsOwnFiles) {
