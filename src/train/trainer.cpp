@@ -95,6 +95,8 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
   const std::unique_ptr<Tokenizer> tokenizer = fitting_tokenizer(config);
   check_tokenizers(config, tokenizer.get(), batches_.tokenizer_hash(), validation_.get());
   if (tokenizer) check_ids_of_tokenizer(config, *tokenizer, batches_, validation_.get());
+  tokenizer_hash_ = batches_.tokenizer_hash();
+  if (tokenizer_hash_ == 0 && tokenizer) tokenizer_hash_ = tokenizer->hash();
   if (validation_ && tokenizer) validation_bytes_ = text_of_targets(*validation_, *tokenizer).bytes;
   if (!config.data.hellaswag.empty())
     hellaswag_ =
