@@ -134,6 +134,11 @@ void Shard::open_bare(int width) {
   if (width != 2 && width != 4)
     fail("{}: data.width (--width): found {}, expected 2 or 4, the bytes per token of a file without a header", name,
          width);
+  if (!index_ && file_.size() >= shard::header_bytes && has_llmc_magic(file_) &&
+      header_word(file_, shard::word_version) ==
+          (header_word(file_, shard::word_magic) == shard::magic_u16 ? shard::version_u16 : shard::version_u32))
+    fail("{}: byte 0: found the header of llm.c, expected bare tokens with format {}; leave out data.format (--format)",
+         name, name_of(format_));
   if (file_.size() % static_cast<uint64_t>(width) != 0)
     fail("{}: found {} bytes, expected a whole number of {}-byte tokens", name, file_.size(), width);
   width_ = width;

@@ -294,6 +294,24 @@ TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
   EXPECT_ERROR(BatchSource(data, 4, 1, 10), "data.end_id");
 }
 
+// Half of the tokens would be the high halves of ids, which a model learns to predict.
+TEST_F(Batches, IdsOfFourBytesAreNotReadAsIdsOfTwo) {
+  Tokens low, high;
+  for (int32_t i = 0; i < 300; ++i) low.push_back(1 + i % 49), high.push_back(1 + (i % 7 == 0 ? 70000 : i % 49));
+  const auto read_as = [&](const std::string& bytes, int width, int64_t vocabulary) {
+    DataConfig data = config({write("n.bin", bytes)});
+    data.shards = {ShardFormat::nanogpt, width, -1};
+    BatchSource(data, 8, 1, vocabulary);
+  };
+  const std::string rest = " of the first 600 ids, expected ids of 2 bytes; for ids of 4 bytes set data.width to 4";
+  EXPECT_ERROR(read_as(bare(low, 4), 2, 50), "n.bin: found 0 as every second" + rest);
+  EXPECT_ERROR(read_as(bare(high, 4), 2, 70002), "n.bin: found high halves of ids as every second" + rest);
+  EXPECT_NO_THROW(read_as(bare(low, 4), 4, 50));
+  EXPECT_NO_THROW(read_as(bare(high, 4), 4, 70002));
+  EXPECT_NO_THROW(read_as(bare(low, 2), 2, 50));
+  EXPECT_NO_THROW(read_as(bare(Tokens(600), 2), 2, 50));  // zeros are as likely ids of 2 bytes
+}
+
 TEST_F(Batches, UserMistakesAreNamed) {
   EXPECT_ERROR(BatchSource(config({write("a.bin", llmc({1, 2, 50, 3}))}), 2, 1, 50),
                "a.bin: token 2: found id 50, expected less than 50");

@@ -108,6 +108,9 @@ TEST_F(Shards, DamageIsNamed) {
                "found 3 bytes, expected a whole number of 2-byte tokens");
   EXPECT_ERROR(Shard(write("n.bin", "abcd"), {ShardFormat::nanogpt, 0, -1}), "data.width");
   EXPECT_ERROR(Shard(write("n.ds", "abcd")), "data.width");
+  EXPECT_ERROR(Shard(write("n.bin", good), {ShardFormat::nanogpt, 2, -1}),
+               "n.bin: byte 0: found the header of llm.c, expected bare tokens with format nanogpt");
+  EXPECT_ERROR(Shard(write("n.ds", llmc({1, 2, 3}, 4)), {ShardFormat::datatrove, 4, -1}), "found the header of llm.c");
   std::string ends;
   append(ends, uint64_t{9});
   write("n.ds.index", ends);
