@@ -151,6 +151,34 @@ TEST_F(Shards, DamagedIndexesAreNamed) {
   EXPECT_EQ(damaged(0, 'M'), "");
 }
 
+// The number of tokens does not tell it, because all full shards of a folder have the same.
+TEST_F(Shards, TheIndexOfAnotherShardIsRefused) {
+  const Tokens before = {9, 1, 9, 2, 3, 4, 9, 5}, after = {1, 9, 2, 3, 4, 9, 5, 6};
+  const auto written = [&](const Tokens& tokens, int32_t place) {
+    std::string bytes = llmc(tokens);
+    poke(bytes, 4 * shard::word_mark, shard::rowan_mark);
+    poke(bytes, 4 * shard::word_vocab, 10);
+    poke(bytes, 4 * shard::word_end_id, place ? 9 : -1);
+    poke(bytes, 4 * shard::word_end_place, place);
+    return write("a.bin", bytes);
+  };
+  const auto starts = [&](const std::vector<int64_t>& index) {
+    write("a.bin.documents", rowan_index(index, 8));
+    return starts_of(Shard(folder_ / "a.bin").documents());
+  };
+  written(before, 1);
+  EXPECT_EQ(starts({0, 2, 6}), list({0, 2, 6}));
+  EXPECT_ERROR(starts({0, 3, 6}),
+               "a.bin.documents: document 1: found start 3, expected the end token 9 at token 3 of ");
+  // The last document may go on in the next shard, and the first may have begun in the shard before.
+  written(after, 2);
+  EXPECT_EQ(starts({0, 2, 6}), list({0, 2, 6}));
+  EXPECT_EQ(starts({2, 6}), list({2, 6}));
+  EXPECT_ERROR(starts({0, 2, 7}), "document 2: found start 7, expected the end token 9 at token 6 of ");
+  written(after, 0);  // no end tokens
+  EXPECT_EQ(starts({0, 3}), list({0, 3}));
+}
+
 TEST_F(Shards, DocumentsWithoutAnIndexAreFoundByTheEndToken) {
   const int32_t end = 9;
   const ShardOptions options{ShardFormat::automatic, 0, end};
