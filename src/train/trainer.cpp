@@ -99,8 +99,8 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
   if (tokenizer_hash_ == 0 && tokenizer) tokenizer_hash_ = tokenizer->hash();
   if (validation_ && tokenizer) validation_bytes_ = text_of_targets(*validation_, *tokenizer).bytes;
   if (!config.data.hellaswag.empty())
-    hellaswag_ =
-        read_hellaswag(config.data.hellaswag, tokenizer.get(), config.batch.sequence_length, config.model.vocabulary);
+    hellaswag_ = read_hellaswag(config.data.hellaswag, tokenizer.get(), config.batch.sequence_length,
+                                config.model.vocabulary, batches_.tokenizer_shard().vocab_size());
   sharding_.initialize(config.run.seed);
   largest_loss_ = std::log(static_cast<double>(config.model.vocabulary));
   start_prefetch();
