@@ -55,9 +55,9 @@ std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& f
   return model;
 }
 
-// Throws Error if the shards are of another tokenizer than the run, or have ids that its tokenizer lacks. Returns the
-// run's tokenizer. If the run names none, or if it is not that of the shards or cannot be read, which costs only the
-// bits per byte, returns nullptr and says why.
+// Throws Error if the shards are of another tokenizer than the run. Returns the run's tokenizer. If the run names none,
+// or if it is not that of the shards or cannot be read, which costs only the bits per byte, returns nullptr and says
+// why.
 std::unique_ptr<Tokenizer> tokenizer_of_shards(const EvalOptions& options, const RunFolder& folder,
                                                const Dataset& data) {
   const Shard& shard = data.tokenizer_shard();
@@ -74,7 +74,6 @@ std::unique_ptr<Tokenizer> tokenizer_of_shards(const EvalOptions& options, const
   }
   // A checkpoint of version 0.1 does not name the tokenizer if its shards did not.
   check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(), tokenizer->hash(), options.run);
-  data.look_through(tokenizer->vocab_size(), "the number of ids of " + folder.tokenizer());
   return tokenizer;
 }
 

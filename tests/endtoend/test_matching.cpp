@@ -131,15 +131,6 @@ TEST_F(Matching, ARunOnPlainShardsContinuesUnderItsTokenizer) {
   expect_mistake(run + " --set run.steps=4 --resume", ": found another tokenizer than that of " + at("run"));
 }
 
-TEST_F(Matching, IdsThatTheTokenizerLacksAreNotEvaluated) {
-  write_small_shard(dir_ / "plain.bin", 301);
-  std::string bytes = read_file(dir_ / "plain.bin");
-  write_file_atomically(dir_ / "above.bin", bytes.replace(1024 + 2 * 7, 2, "\x1d\x01"));  // id 285
-  ASSERT_EQ(rowan(train(" --set model.vocab_size=300")).code, 0);
-  expect_mistake("eval " + at("run") + " --device cpu --data " + at("above.bin"),
-                 at("above.bin") + ": token 7: found id 285, expected less than 257, the number of ids of bytes");
-}
-
 // The config of the run is checked also if the checkpoints lie elsewhere.
 TEST_F(Matching, WeightsOfAnotherModelInALinkedFolder) {
   ASSERT_EQ(rowan(train()).code, 0);
