@@ -55,21 +55,33 @@ std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& f
   return model;
 }
 
-// Prints the bits per byte if the run names a tokenizer. If they cannot be computed, for example because another
-// tokenizer wrote the shards, prints the reason instead.
-void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, const ValidationLosses& losses) {
-  if (folder.tokenizer().empty()) return;
+// Throws Error if the shards are of another tokenizer than the run. Returns the run's tokenizer. If the run names none,
+// or if it is not that of the shards or cannot be read, which costs only the bits per byte, returns nullptr and says
+// why.
+std::unique_ptr<Tokenizer> tokenizer_of_shards(const EvalOptions& options, const RunFolder& folder,
+                                               const Dataset& data) {
+  const Shard& shard = data.tokenizer_shard();
+  const uint64_t trained = tokenizer_of_checkpoint(folder.checkpoint());
+  check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(), trained, options.run);
+  if (folder.tokenizer().empty()) return nullptr;
+  std::unique_ptr<Tokenizer> tokenizer;
   try {
-    const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
-    check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), rows.data().tokenizer_shard().tokenizer_hash(),
-                         "the shards");
-    const TargetText text = text_of_targets(rows, *tokenizer);
-    if (text.bytes == 0) return;
-    fmt::print("bits/byte    {:.6f} ({} bytes of text{})\n", bits_per_byte(losses, text.bytes), text.bytes,
-               text.unknown ? fmt::format("; {} targets are unknown tokens, which count as none", text.unknown) : "");
+    tokenizer = make_tokenizer(folder.tokenizer());
+    check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), trained, "the run");
   } catch (const Error& error) {
     tell("rowan: no bits per byte: {}\n", error.what());
+    return nullptr;
   }
+  // A checkpoint of version 0.1 does not name the tokenizer if its shards did not.
+  check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(), tokenizer->hash(), options.run);
+  return tokenizer;
+}
+
+void print_bits_per_byte(const Tokenizer& tokenizer, const ValidationSet& rows, const ValidationLosses& losses) {
+  const TargetText text = text_of_targets(rows, tokenizer);
+  if (text.bytes == 0) return;
+  fmt::print("bits/byte    {:.6f} ({} bytes of text{})\n", bits_per_byte(losses, text.bytes), text.bytes,
+             text.unknown ? fmt::format("; {} targets are unknown tokens, which count as none", text.unknown) : "");
 }
 
 // Says how much of the data was read; "" if all of it was read.
@@ -88,17 +100,15 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   const int64_t tokens = options.tokens ? options.tokens : of_the_run ? of_the_run : INT64_MAX;
   const int64_t seq = sequence_length_of(folder);
   ValidationSet rows(data, seq, folder.model().vocabulary, tokens);
+  const std::unique_ptr<Tokenizer> tokenizer = tokenizer_of_shards(options, folder, rows.data());
   const std::unique_ptr<Model> model = open_model(options, folder, backend, rows.rows(), seq, rows.data().end_id());
-  const Shard& shard = rows.data().tokenizer_shard();
-  check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(), tokenizer_of_checkpoint(folder.checkpoint()),
-                       options.run);
   const ValidationLosses losses = validation_losses(rows, row_losses(backend, *model, rows));
   print_checkpoint(options, folder);
   if (const std::string trained = folder.config().string("precision", "fp32"); trained != "fp32")
     fmt::print("precision    fp32; the run trains in {}\n", trained);
   fmt::print("loss         {:.6f} nats per token\nperplexity   {:.4f}\ntargets      {}{}\n", losses.mean,
              std::exp(losses.mean), losses.targets, part_text(options, rows));
-  print_bits_per_byte(folder, rows, losses);
+  if (tokenizer) print_bits_per_byte(*tokenizer, rows, losses);
   if (losses.batch_mean) {
     const auto [fewest, most] = std::ranges::minmax(rows.batches());
     fmt::print("batch means  {:.6f}, perplexity {:.4f}: of {} ranks with {} batches of {} rows\n", *losses.batch_mean,

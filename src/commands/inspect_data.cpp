@@ -53,8 +53,8 @@ void show_documents(const Shard& shard, Report& report) {
       report.line("documents", "{} found by the end id {}", shard.documents().size(), shard.end_id());
     return;
   }
-  const DocumentIndex& index = *shard.index();
   try {
+    const DocumentIndex index = shard.documents();
     for (int64_t i = 0; i < index.size(); ++i) index.start(i);
     report.line("documents", "{} in {}", index.size(), index.path().filename().string());
   } catch (const Error& error) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "base/console.h"
@@ -35,6 +36,14 @@ struct PassedOver {
     return fmt::format("passed over {} file{} (first: {})", count, count == 1 ? "" : "s", first);
   }
 };
+
+// Whether a file begins with the byte order mark of UTF-16, as some programs on Windows write text.
+bool is_utf16(const std::string& path) {
+  char mark[2] = {};
+  std::ifstream(path, std::ios::binary).read(mark, sizeof mark);
+  const std::string_view found(mark, sizeof mark);
+  return found == "\xff\xfe" || found == "\xfe\xff";
+}
 
 // The visible entries of a folder, sorted.
 std::vector<fs::path> entries_in(const fs::path& folder) {
@@ -106,6 +115,11 @@ std::vector<std::string> expand_texts(const std::vector<std::string>& arguments,
     }
   }
   if (passed.count) tell("{}; of folders, {} are read\n", passed.text(), text_names);
+  const auto foreign = [](const std::string& path) { return path != "-" && is_utf16(path); };
+  if (const auto count = std::count_if(paths.begin(), paths.end(), foreign); count > 0)
+    tell("warning: {}{}: found the mark of UTF-16, but text is read as UTF-8; iconv -f UTF-16 -t UTF-8 converts it\n",
+         *std::find_if(paths.begin(), paths.end(), foreign),
+         count == 1 ? "" : fmt::format(" and {} other file{}", count - 1, count == 2 ? "" : "s"));
   return paths;
 }
 

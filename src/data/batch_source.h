@@ -35,6 +35,8 @@ class BatchSource {
   const std::vector<Dataset>& corpora() const { return corpora_; }
   // The id of the token between documents in the first corpus; -1 if unknown.
   int32_t end_id() const { return corpora_.front().end_id(); }
+  // The first shard of all corpora that names its tokenizer; the first shard if none does.
+  const Shard& tokenizer_shard() const;
   // The hash of the tokenizer; 0 if no shard names it.
   uint64_t tokenizer_hash() const { return tokenizer_shard().tokenizer_hash(); }
 
@@ -51,8 +53,6 @@ class BatchSource {
   struct Place {
     int64_t corpus, before;
   };
-  // The first shard of all corpora that names its tokenizer; the first shard if none does.
-  const Shard& tokenizer_shard() const;
   void draw_round(const std::vector<Corpus>& parts);
   Row row_of(int64_t sample) const;
   // row_in() returns the row of corpus `part` that is sample number `sample` of this corpus. samples_of() returns how

@@ -28,6 +28,25 @@ void check_ids(const Shard& shard, int64_t begin, std::span<const int32_t> ids, 
   fail("{}: token {}: found id {}, expected less than {}, {}", shard.path().string(), begin + at, largest, limit, what);
 }
 
+// Throws Error if ids of 4 bytes are read as ids of 2 bytes: then each second id is the high half of an id, mostly 0.
+void check_width(const Shard& shard, int64_t vocab_size) {
+  const int64_t pairs = std::min<int64_t>(shard.tokens(), 1 << 12) / 2;
+  if (shard.width() != 2 || shard.format() == ShardFormat::llmc || shard.index() || shard.tokens() % 2 || pairs < 256)
+    return;
+  std::vector<int32_t> ids(static_cast<size_t>(2 * pairs));
+  shard.copy_tokens(0, 2 * pairs, ids.data());
+  bool all_zero = true;
+  for (size_t i = 0; i < ids.size(); i += 2) {
+    if ((int64_t{ids[i + 1]} << 16 | ids[i]) >= vocab_size) return;
+    all_zero = all_zero && ids[i] == 0;
+  }
+  if (!all_zero)
+    fail(
+        "{}: found {} as every second of the first {} ids, expected ids of 2 bytes; for ids of 4 bytes set data.width "
+        "to 4",
+        shard.path().string(), vocab_size > 1 << 16 ? "high halves of ids" : "0", ids.size());
+}
+
 }  // namespace
 
 Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading,
@@ -42,6 +61,7 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
         fail("{}: found the name of a file that is not valid UTF-8, which a checkpoint cannot record", name);
       const Shard& shard = shards_.emplace_back(path, options);
       const Shard& first = shards_.front();
+      check_width(shard, vocab_size);
       if (shard.vocab_size() > vocab_size)
         fail("{}: found a vocabulary of {} ids, expected at most {} as in the model", name, shard.vocab_size(),
              vocab_size);

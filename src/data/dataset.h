@@ -26,9 +26,9 @@ class Dataset {
   // Opens the files that the names and globs match. `documents` says how packed rows are split into documents. Without
   // `documents`, packed rows are not split. `sequence_length` is T; ids must be below `vocab_size`.
   // Throws Error if a shard is damaged or given twice or has a name that is not UTF-8, if shards name different
-  // tokenizers, have different end ids or too large a vocabulary, or if there is no row. Also checks the ids in shards
-  // that do not state their vocabulary: the constructor checks the first `looked_through` tokens, and read() checks
-  // later tokens.
+  // tokenizers, have different end ids or too large a vocabulary, if ids of 4 bytes without a header are read as ids of
+  // 2 bytes, or if there is no row. Also checks the ids in shards that do not state their vocabulary: the constructor
+  // checks the first `looked_through` tokens, and read() checks later tokens.
   Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading, int64_t sequence_length,
           int64_t vocab_size, const std::optional<DocumentConfig>& documents = {});
 

@@ -19,6 +19,11 @@ struct SharedPair {
 };
 using SharedPairs = std::map<std::pair<size_t, size_t>, SharedPair>;
 
+// What copies of a shard have in common. Equal keys of shards without a checksum are only probable copies.
+std::pair<uint64_t, int64_t> content_key(const Shard& shard) {
+  return {shard.checksum() ? *shard.checksum() : shard.head_hash(), shard.tokens()};
+}
+
 void count_pair(SharedPairs& pairs, const ShardPlace& first, const ShardPlace& again) {
   ++pairs.try_emplace({first.set, again.set}, SharedPair{first.shard, again.shard}).first->second.count;
 }
@@ -32,7 +37,7 @@ std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const 
   if (validation != nullptr) sets.emplace_back("data.validation", validation);
 
   std::map<FileIdentity, ShardPlace> files;
-  std::map<std::pair<uint64_t, int64_t>, ShardPlace> contents;  // by checksum and number of tokens
+  std::map<std::pair<uint64_t, int64_t>, ShardPlace> contents;  // by content_key()
   SharedPairs shared, copied;
   for (size_t set = 0; set < sets.size(); ++set)
     for (const Shard& shard : sets[set].second->shards()) {
@@ -40,9 +45,10 @@ std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const 
       const auto [file, fresh] = files.emplace(file_identity(shard.path()), here);
       if (!fresh) {
         count_pair(shared, file->second, here);
-      } else if (shard.checksum() && shard.tokens() > 0) {
-        const auto [content, unique] = contents.emplace(std::pair(*shard.checksum(), shard.tokens()), here);
-        if (!unique) count_pair(copied, content->second, here);
+      } else if (shard.tokens() > 0) {
+        const auto [content, unique] = contents.emplace(content_key(shard), here);
+        if (!unique && (shard.checksum() || shard.token_bytes() == content->second.shard->token_bytes()))
+          count_pair(copied, content->second, here);
       }
     }
   std::vector<std::string> lines;

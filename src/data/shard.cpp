@@ -134,6 +134,11 @@ void Shard::open_bare(int width) {
   if (width != 2 && width != 4)
     fail("{}: data.width (--width): found {}, expected 2 or 4, the bytes per token of a file without a header", name,
          width);
+  if (!index_ && file_.size() >= shard::header_bytes && has_llmc_magic(file_) &&
+      header_word(file_, shard::word_version) ==
+          (header_word(file_, shard::word_magic) == shard::magic_u16 ? shard::version_u16 : shard::version_u32))
+    fail("{}: byte 0: found the header of llm.c, expected bare tokens with format {}; leave out data.format (--format)",
+         name, name_of(format_));
   if (file_.size() % static_cast<uint64_t>(width) != 0)
     fail("{}: found {} bytes, expected a whole number of {}-byte tokens", name, file_.size(), width);
   width_ = width;
@@ -187,8 +192,26 @@ int32_t Shard::token(int64_t position) const {
   return id;
 }
 
+// All full shards of a folder have the same number of tokens, so an index that was left behind by other shards fits by
+// its size.
+void Shard::check_index() const {
+  if (!checksum_ || end_id_ < 0 || end_place_ == shard::EndPlace::none) return;
+  const int64_t count = index_->size(), looks = std::min<int64_t>(count, 16),
+                after = end_place_ == shard::EndPlace::after;
+  for (int64_t look = 0; look < looks; ++look) {
+    const int64_t document = look * (count - 1) / std::max<int64_t>(looks - 1, 1), start = index_->start(document);
+    const int64_t end = start - after;  // the position of the end token
+    if (end >= 0 && end < tokens_ && token(end) != end_id_)
+      fail("{}: document {}: found start {}, expected the end token {} at token {} of {}: the index of another shard",
+           index_->path().string(), document, start, end_id_, end, path_.string());
+  }
+}
+
 DocumentIndex Shard::documents(bool begins_document) const {
-  if (index_) return *index_;
+  if (index_) {
+    check_index();
+    return *index_;
+  }
   if (end_id_ < 0 || end_place_ == shard::EndPlace::none)
     fail("{}: found no index beside it that says where documents begin; give data.end_id (--end-id)", path_.string());
   const int64_t after = end_place_ == shard::EndPlace::after;

@@ -59,7 +59,8 @@ class Shard {
   const std::optional<DocumentIndex>& index() const { return index_; }
   // Returns index(). If there is no index, scans all tokens for end_id() instead. `begins_document` says whether token
   // 0 starts a document. This argument matters only in the scan of a shard whose end tokens follow documents. Throws
-  // Error if a scan is needed, but end_id() or end_place() is unknown.
+  // Error if a scan is needed, but end_id() or end_place() is unknown, or if a few looks at a shard that Rowan wrote
+  // find no end token where its index says that a document begins.
   DocumentIndex documents(bool begins_document = true) const;
 
  private:
@@ -67,6 +68,7 @@ class Shard {
   void open_bare(int width);
   void open_datatrove(int width);
   void open_megatron();
+  void check_index() const;
 
   std::filesystem::path path_;
   MappedFile file_;

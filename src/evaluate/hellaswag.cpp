@@ -160,8 +160,13 @@ std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, con
 }
 
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
-                                          int64_t sequence_length, int64_t vocab_size) {
+                                          int64_t sequence_length, int64_t vocab_size, int32_t ids_of_shards) {
   std::vector<HellaSwagItem> items = read_hellaswag(path, tokenizer);
+  if (tokenizer == nullptr && ids_of_shards > 0 && ids_of_shards != gpt2_ids)  // without a tokenizer the file is binary
+    fail(
+        "{}: found ids of GPT-2, expected ids of the shards' tokenizer, which has {} instead of {}; name the tokenizer "
+        "in the config and use the data set's own .jsonl",
+        path.string(), ids_of_shards, gpt2_ids);
   for (size_t i = 0; i < items.size(); ++i) {
     auto check_ids = [&](const std::vector<int32_t>& ids) {
       for (int32_t id : ids)

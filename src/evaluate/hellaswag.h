@@ -38,9 +38,10 @@ struct HellaSwagScore {
 
 // Reads the examples and checks that a model of this sequence length and vocabulary can be scored on them. Throws Error
 // naming the file and the example if an id is outside the vocabulary, the context is empty, or an ending is empty or
-// longer than sequence_length.
+// longer than sequence_length. `ids_of_shards` is the number of ids of the tokenizer of the training data, with which a
+// binary file is compared if there is no tokenizer; 0: unknown.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
-                                          int64_t sequence_length, int64_t vocab_size);
+                                          int64_t sequence_length, int64_t vocab_size, int32_t ids_of_shards = 0);
 
 // The number of rows in which the items are scored: one for each ending.
 inline int64_t hellaswag_rows(const std::vector<HellaSwagItem>& items) {

@@ -48,6 +48,8 @@ Rope parse_rope_scaling(JsonObject& object) {
     JsonObject parameters = object.object("rope_parameters");
     parse_scaling(parameters, rope, "default");
     rope.theta = parameters.number("rope_theta", object.number("rope_theta", rope.theta, 1), 1);
+    if (parameters.has("partial_rotary_factor") && parameters.number("partial_rotary_factor") != 1)
+      parameters.fail("partial_rotary_factor", "expected 1: nothing else is implemented");
     parameters.finish();
   }
   if (object.has("rope_scaling") && !object.raw("rope_scaling").is_null()) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "model/layout.h"
@@ -45,6 +46,13 @@ ModelWeights::ModelWeights(const ModelConfig& config, const TensorFiles& files) 
       fail("{}: found both '{}' and '{}', expected one of them", files.file_of(name).string(), names_[own], name);
     bias_ = bias_ || name.ends_with(".bias");
   }
+  // safetensors' save_model() stores tied tensors once, under the name that is first in the alphabet: the head's.
+  const std::string embedding = prefix + (config.family == Family::gpt2 ? "wte.weight" : "embed_tokens.weight");
+  if (config.tied && !names_.contains(embedding))
+    if (auto tied = names_.extract(head + "weight")) {
+      tied.key() = embedding;
+      names_.insert(std::move(tied));
+    }
   ModelConfig stored = config;
   stored.initialization.clear();
   stored.tied = config.tied && !names_.contains(head + "weight");

@@ -26,7 +26,7 @@ std::vector<float> transposed(const std::vector<float>& values, int64_t rows, in
 //   and v and is never square, shows which of the two is stored. Files with split q, k and v are Rowan's and have
 //   [out, in];
 // - c_attn whole or split into q, k and v, in the files and in the model;
-// - a separate head for a model whose head is tied to the embedding, if the two have equal values;
+// - a separate head for a model whose head is tied to the embedding, if the two have equal values, or the head alone;
 // - GPT-2 files without biases for a model with biases, which are then 0;
 // - GPT-2 files whose biases are all 0 for a model without biases;
 // - buffers that older versions of transformers saved (causal masks, RoPE frequencies). They are skipped.

@@ -113,7 +113,9 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     trainer = with_plan(config, communicator, [&] { return std::make_unique<Trainer>(config, backend, communicator); });
     if (!chosen.empty()) state = trainer->restore(chosen);
     if (weights) {
-      check_same_tokenizer(trainer->batches().tokenizer_hash(), "the shards of data.train", weights->tokenizer,
+      const bool named = trainer->batches().tokenizer_hash() != 0;  // by the shards
+      check_same_tokenizer(trainer->tokenizer_hash(),
+                           named ? "the shards of data.train" : "tokenizer: " + config.tokenizer, weights->tokenizer,
                            "init: " + weights->file.string());
       trainer->load_weights(weights->tensors);
       weights_file = weights->file;

@@ -95,10 +95,12 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
   const std::unique_ptr<Tokenizer> tokenizer = fitting_tokenizer(config);
   check_tokenizers(config, tokenizer.get(), batches_.tokenizer_hash(), validation_.get());
   if (tokenizer) check_ids_of_tokenizer(config, *tokenizer, batches_, validation_.get());
+  tokenizer_hash_ = batches_.tokenizer_hash();
+  if (tokenizer_hash_ == 0 && tokenizer) tokenizer_hash_ = tokenizer->hash();
   if (validation_ && tokenizer) validation_bytes_ = text_of_targets(*validation_, *tokenizer).bytes;
   if (!config.data.hellaswag.empty())
-    hellaswag_ =
-        read_hellaswag(config.data.hellaswag, tokenizer.get(), config.batch.sequence_length, config.model.vocabulary);
+    hellaswag_ = read_hellaswag(config.data.hellaswag, tokenizer.get(), config.batch.sequence_length,
+                                config.model.vocabulary, batches_.tokenizer_shard().vocab_size());
   sharding_.initialize(config.run.seed);
   largest_loss_ = std::log(static_cast<double>(config.model.vocabulary));
   start_prefetch();

@@ -87,8 +87,8 @@ class Trainer {
   void check_weights() { sharding_.check_weights(); }
 
   // Restores the state from the folder of a checkpoint. Returns the checkpoint's state.json, including the fields of
-  // save()'s `more`. Throws Error if the model, the optimizer, the data or batch.sequences of the checkpoint do not
-  // match this run.
+  // save()'s `more`. Throws Error if the model, the optimizer, the data, the tokenizer or batch.sequences of the
+  // checkpoint do not match this run.
   Json restore(const std::filesystem::path& folder);
 
   const Model& model() const { return model_; }
@@ -102,6 +102,8 @@ class Trainer {
   // The number of bytes of text that the validation targets represent (evaluate/bits_per_byte.h); 0 without a tokenizer
   // or validation data.
   int64_t validation_bytes() const { return validation_bytes_; }
+  // Tokenizer::hash() of the tokenizer that the training shards name, else of the config's; 0: unknown.
+  uint64_t tokenizer_hash() const { return tokenizer_hash_; }
   // A line for each pair of data sets that share shards (data/overlap.h).
   std::vector<std::string> shared_shards() const;
   // Input tokens in all steps so far, without padding. tokens_per_step() includes padding.
@@ -155,6 +157,7 @@ class Trainer {
   double largest_loss_ = 0, largest_norm_ = 0;
   SpikeDetector losses_, grad_norms_;
   std::vector<std::pair<std::string, double>> norms_;
+  uint64_t tokenizer_hash_ = 0;
 };
 
 }  // namespace rowan

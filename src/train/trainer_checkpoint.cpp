@@ -12,6 +12,7 @@
 #include "kernels/backend.h"
 #include "kernels/floats.h"
 #include "model/weights.h"
+#include "run/tokenizer_match.h"
 #include "sharding/gather_tensors.h"
 #include "train/trainer.h"
 
@@ -115,7 +116,7 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
                   {"largest_norm", largest_norm_},
                   {"averages", counts},
                   {"average_first_steps", first_steps},
-                  {"tokenizer_hash", fmt::format("{:016x}", batches_.tokenizer_hash())},
+                  {"tokenizer_hash", fmt::format("{:016x}", tokenizer_hash_)},
                   {"data", batches_.fingerprint()},
                   {"validation", validation_shards()}};
     state.update(more);
@@ -170,6 +171,8 @@ Json Trainer::restore(const std::filesystem::path& folder) {
   if (const int64_t version = state.integer("version"); version != state_version)
     fail("{}: found version {}, expected {}", source->name, version, state_version);
   check_fingerprint(state.raw("data"), batches_.fingerprint());
+  check_same_tokenizer(tokenizer_hash_, "tokenizer: " + config_.tokenizer, tokenizer_of_checkpoint(checkpoint),
+                       folder.string());
   if (const int64_t sequences = state.integer("batch_sequences"); sequences != config_.batch.sequences)
     fail(
         "{0}: batch.sequences: found {2} in the config, expected {1} as in the run, because another value changes the "

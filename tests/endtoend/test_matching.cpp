@@ -101,6 +101,36 @@ TEST_F(Matching, WhatIsReadOfAFinishedRun) {
   expect_mistake("generate " + at("run") + " --device cpu", "another tokenizer than that of the run");
 }
 
+// The shards name no tokenizer, so the run's tokenizer is that of its config.
+TEST_F(Matching, ARunOnPlainShardsRemembersTheTokenizerOfItsConfig) {
+  write_small_shard(dir_ / "plain.bin", 301);
+  const std::string plain = " --set data.train=" + at("plain.bin") + " --set data.validation=" + at("plain.bin"),
+                    other = " --set tokenizer=huggingface:" + at("tokenizer.json");
+  const Outcome trained = rowan(train(plain));
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  const std::string eval = "eval " + at("run") + " --device cpu --data " + at("theirs/validation-*.bin"),
+                    refusal = "theirs/validation-00000.bin: found another tokenizer than that of " + at("run");
+  expect_mistake(eval, refusal);
+  const std::string second = " --set run.dir=" + at("second") + " --set init=" + at("run") + other;
+  expect_mistake(train(second + " --set data.train=" + at("theirs/train-*.bin") +
+                       " --set data.validation=" + at("theirs/validation-*.bin")),
+                 "the shards of data.train: found another tokenizer than that of init: ");
+  expect_mistake(train(second + plain),
+                 "tokenizer: huggingface:" + at("tokenizer.json") + ": found another tokenizer than that of init: ");
+  const Outcome ours = rowan("eval " + at("run") + " --device cpu --data " + at("ours/validation-*.bin"));
+  EXPECT_EQ(ours.code, 0) << ours.err;
+}
+
+// A tokenizer's file that changes during a run would change what its bits per byte mean.
+TEST_F(Matching, ARunOnPlainShardsContinuesUnderItsTokenizer) {
+  write_small_shard(dir_ / "plain.bin", 301);
+  const std::string run = train(" --set data.train=" + at("plain.bin") + " --set data.validation=" + at("plain.bin") +
+                                " --set tokenizer=huggingface:" + at("tokenizer.json"));
+  ASSERT_EQ(rowan(run).code, 0);
+  write_file_atomically(dir_ / "tokenizer.json", read_file(dir_ / "tokenizer.json") + "\n");
+  expect_mistake(run + " --set run.steps=4 --resume", ": found another tokenizer than that of " + at("run"));
+}
+
 // The config of the run is checked also if the checkpoints lie elsewhere.
 TEST_F(Matching, WeightsOfAnotherModelInALinkedFolder) {
   ASSERT_EQ(rowan(train()).code, 0);

@@ -84,6 +84,20 @@ TEST_F(OwnText, NoTextOfAFolderIsLeftOutSilently) {
 }
 
 // A second command must not read the manifest of the first one as text.
+// Its bytes are kept, as all bytes that are not UTF-8, but hardly anybody wants to train on them.
+TEST_F(OwnText, TextInUtf16IsNamed) {
+  write_file_atomically(dir_ / "text/a.txt", std::string("\xff\xfeh\0i\0", 6));
+  write_file_atomically(dir_ / "text/b.md", std::string("\xfe\xff\0h\0i", 6));
+  const Outcome both = here("tokenize --tokenizer bytes --out both text");
+  EXPECT_EQ(both.code, 0) << both.err;
+  EXPECT_NE(
+      both.err.find("warning: text/a.txt and 1 other file: found the mark of UTF-16, but text is read as UTF-8; "),
+      std::string::npos)
+      << both.err;
+  const Outcome one = here("tokenize --tokenizer bytes --out one text/b.md text/deep/c.jsonl.gz");
+  EXPECT_NE(one.err.find("warning: text/b.md: found the mark of UTF-16, "), std::string::npos) << one.err;
+}
+
 TEST_F(OwnText, TheFolderOfTheShardsIsNoText) {
   for (int i = 0; i < 2; ++i) {
     const Outcome made = here("tokenize --tokenizer bytes --out text/shards text");

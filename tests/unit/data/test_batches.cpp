@@ -54,8 +54,8 @@ TEST_F(Batches, AShardGivenTwiceIsAnError) {
 }
 
 TEST_F(Batches, SharedShardsAreNamed) {
-  const std::string a = write("a.bin", llmc(counting(40))), b = write("b.bin", llmc(counting(40)));
-  const std::string c = write("c.bin", llmc(counting(40)));
+  const std::string a = write("a.bin", llmc(counting(40))), b = write("b.bin", llmc(counting(40, 1)));
+  const std::string c = write("c.bin", llmc(counting(40, 2))), copy = write("copy.bin", llmc(counting(40)));
   using Files = std::vector<std::string>;
   const auto lines = [&](const std::vector<Files>& train, const Files& validation) {
     std::vector<Dataset> sets;
@@ -68,6 +68,14 @@ TEST_F(Batches, SharedShardsAreNamed) {
   EXPECT_EQ(lines({{a, b}}, {b, c}), Files{b + " is in data.train and in data.validation"});
   EXPECT_EQ(lines({{a, b}}, {a, b}), Files{a + " is in data.train and in data.validation, as is 1 more shard"});
   EXPECT_EQ(lines({{a}, {b, a}}, {c}), Files{a + " is in data.mixture.0 and in data.mixture.1"});
+  EXPECT_EQ(lines({{b, a}}, {copy}),
+            Files{copy + " in data.validation has the same tokens as " + a + " in data.train"});
+  // The first bytes of these two are equal.
+  Tokens longer(4000, 7);
+  const std::string e = write("e.bin", llmc(longer));
+  longer.back() = 8;
+  EXPECT_EQ(lines({{e}}, {write("f.bin", llmc(longer))}), Files());
+  EXPECT_EQ(lines({{e}}, {write("f.bin", llmc(Tokens(4000, 7)))}).size(), 1u);
 }
 
 // The rows are 0 1 2 3 and 4 0 6 7. If the end token 0 comes first in a document, the documents have 4, 1 and 3 tokens.
@@ -292,6 +300,24 @@ TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
   check();
   data.shards.end_id = -1;
   EXPECT_ERROR(BatchSource(data, 4, 1, 10), "data.end_id");
+}
+
+// Half of the tokens would be the high halves of ids, which a model learns to predict.
+TEST_F(Batches, IdsOfFourBytesAreNotReadAsIdsOfTwo) {
+  Tokens low, high;
+  for (int32_t i = 0; i < 300; ++i) low.push_back(1 + i % 49), high.push_back(1 + (i % 7 == 0 ? 70000 : i % 49));
+  const auto read_as = [&](const std::string& bytes, int width, int64_t vocabulary) {
+    DataConfig data = config({write("n.bin", bytes)});
+    data.shards = {ShardFormat::nanogpt, width, -1};
+    BatchSource(data, 8, 1, vocabulary);
+  };
+  const std::string rest = " of the first 600 ids, expected ids of 2 bytes; for ids of 4 bytes set data.width to 4";
+  EXPECT_ERROR(read_as(bare(low, 4), 2, 50), "n.bin: found 0 as every second" + rest);
+  EXPECT_ERROR(read_as(bare(high, 4), 2, 70002), "n.bin: found high halves of ids as every second" + rest);
+  EXPECT_NO_THROW(read_as(bare(low, 4), 4, 50));
+  EXPECT_NO_THROW(read_as(bare(high, 4), 4, 70002));
+  EXPECT_NO_THROW(read_as(bare(low, 2), 2, 50));
+  EXPECT_NO_THROW(read_as(bare(Tokens(600), 2), 2, 50));  // zeros are as likely ids of 2 bytes
 }
 
 TEST_F(Batches, UserMistakesAreNamed) {

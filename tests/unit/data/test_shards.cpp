@@ -108,6 +108,9 @@ TEST_F(Shards, DamageIsNamed) {
                "found 3 bytes, expected a whole number of 2-byte tokens");
   EXPECT_ERROR(Shard(write("n.bin", "abcd"), {ShardFormat::nanogpt, 0, -1}), "data.width");
   EXPECT_ERROR(Shard(write("n.ds", "abcd")), "data.width");
+  EXPECT_ERROR(Shard(write("n.bin", good), {ShardFormat::nanogpt, 2, -1}),
+               "n.bin: byte 0: found the header of llm.c, expected bare tokens with format nanogpt");
+  EXPECT_ERROR(Shard(write("n.ds", llmc({1, 2, 3}, 4)), {ShardFormat::datatrove, 4, -1}), "found the header of llm.c");
   std::string ends;
   append(ends, uint64_t{9});
   write("n.ds.index", ends);
@@ -146,6 +149,34 @@ TEST_F(Shards, DamagedIndexesAreNamed) {
       std::string::npos);
   EXPECT_NE(damaged(58 + 8, int64_t{77}).find("document 1: found start "), std::string::npos);
   EXPECT_EQ(damaged(0, 'M'), "");
+}
+
+// The number of tokens does not tell it, because all full shards of a folder have the same.
+TEST_F(Shards, TheIndexOfAnotherShardIsRefused) {
+  const Tokens before = {9, 1, 9, 2, 3, 4, 9, 5}, after = {1, 9, 2, 3, 4, 9, 5, 6};
+  const auto written = [&](const Tokens& tokens, int32_t place) {
+    std::string bytes = llmc(tokens);
+    poke(bytes, 4 * shard::word_mark, shard::rowan_mark);
+    poke(bytes, 4 * shard::word_vocab, 10);
+    poke(bytes, 4 * shard::word_end_id, place ? 9 : -1);
+    poke(bytes, 4 * shard::word_end_place, place);
+    return write("a.bin", bytes);
+  };
+  const auto starts = [&](const std::vector<int64_t>& index) {
+    write("a.bin.documents", rowan_index(index, 8));
+    return starts_of(Shard(folder_ / "a.bin").documents());
+  };
+  written(before, 1);
+  EXPECT_EQ(starts({0, 2, 6}), list({0, 2, 6}));
+  EXPECT_ERROR(starts({0, 3, 6}),
+               "a.bin.documents: document 1: found start 3, expected the end token 9 at token 3 of ");
+  // The last document may go on in the next shard, and the first may have begun in the shard before.
+  written(after, 2);
+  EXPECT_EQ(starts({0, 2, 6}), list({0, 2, 6}));
+  EXPECT_EQ(starts({2, 6}), list({2, 6}));
+  EXPECT_ERROR(starts({0, 2, 7}), "document 2: found start 7, expected the end token 9 at token 6 of ");
+  written(after, 0);  // no end tokens
+  EXPECT_EQ(starts({0, 3}), list({0, 3}));
 }
 
 TEST_F(Shards, DocumentsWithoutAnIndexAreFoundByTheEndToken) {

@@ -184,6 +184,12 @@ TEST_F(HellaSwag, IdsOfGpt2BelongToNoOtherTokenizer) {
                 "set's own .jsonl works with every tokenizer");
   const CountedTokenizer gpt2(50257);
   EXPECT_EQ(read_hellaswag(path, &gpt2).size(), 1u);
+  // Without a tokenizer, the shards say how many ids their tokenizer has.
+  EXPECT_EQ(error_of([&] { read_hellaswag(path, nullptr, 8, 50304, 257); }),
+            path +
+                ": found ids of GPT-2, expected ids of the shards' tokenizer, which has 257 instead of 50257; name the "
+                "tokenizer in the config and use the data set's own .jsonl");
+  for (const int32_t known : {0, 50257}) EXPECT_EQ(read_hellaswag(path, nullptr, 8, 50304, known).size(), 1u);
 }
 
 // A comparison with NaN is false, so without a check the first ending would win.

@@ -166,6 +166,10 @@ TEST(ModelConfig, ReadsRopeWhereEitherTransformersWritesIt) {
   EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}})")
                 .find("expected 500000 as in rope_parameters.rope_theta"),
             std::string::npos);
+  EXPECT_EQ(config_error(std::string(tiny) + R"(, "rope_parameters": {"partial_rotary_factor": 1.0}})"), "");
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_parameters": {"partial_rotary_factor": 0.5}})")
+                .find("rope_parameters.partial_rotary_factor: expected 1: nothing else is implemented"),
+            std::string::npos);
 }
 
 // Older files call the kind of scaling "type", newer ones "rope_type", and some have both.

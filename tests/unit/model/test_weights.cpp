@@ -168,7 +168,12 @@ TEST_F(Weights, PublishedNamesAndBuffersAreRead) {
     write(dir_ / "published.safetensors", published);
     expect_those_of_the_run(TensorFiles(dir_ / "published.safetensors"));
     // Some published files store the head although it is tied to the embedding.
-    published["lm_head.weight"] = published[config_.family == Family::gpt2 ? "wte.weight" : "embed_tokens.weight"];
+    const std::string embedding = config_.family == Family::gpt2 ? "wte.weight" : "embed_tokens.weight";
+    published["lm_head.weight"] = published[embedding];
+    write(dir_ / "published.safetensors", published);
+    expect_those_of_the_run(TensorFiles(dir_ / "published.safetensors"));
+    // Others store only the head, for example those of safetensors' save_model().
+    published.erase(embedding);
     write(dir_ / "published.safetensors", published);
     expect_those_of_the_run(TensorFiles(dir_ / "published.safetensors"));
   }
@@ -299,6 +304,17 @@ TEST_F(Weights, AnotherFunctionOfTheSameShapesIsRefused) {
   scaled["transformers.js_config"] = 3;  // a key that Rowan ignores
   write_file_atomically(hf() / "config.json", scaled.dump());
   EXPECT_NE(error_of([&] { found(hf()); }).find("config.json:1: rope_scaling.rope_type: "), std::string::npos);
+  scaled.erase("rope_scaling");
+  const Json unlike = {{"partial_rotary_factor", 0.5},
+                       {"use_sliding_window", true},
+                       {"use_mrope", true},
+                       {"layer_types", {"full_attention", "sliding_attention"}}};
+  for (const auto& [key, value] : unlike.items()) {
+    Json other = scaled;
+    other[key] = value;
+    write_file_atomically(hf() / "config.json", other.dump());
+    EXPECT_NE(error_of([&] { found(hf()); }).find("config.json:1: " + key + ": "), std::string::npos) << key;
+  }
 }
 
 }  // namespace
