@@ -54,13 +54,7 @@ void run_train(const TrainOptions& options) {
     std::unique_ptr<Backend> backend;
     run_on_all_ranks(*host, [&] {
       std::vector<Edit> edits(options.overrides.begin(), options.overrides.end());
-      if (options.steps >= 0) {
-        for (const Edit& edit : edits)
-          if (edit.path == "run.steps" && edit.value != options.steps)
-            fail("--steps: found {}, but --set run.steps gives {}; remove one of them", options.steps,
-                 edit.value.dump());
-        edits.push_back(fmt::format("run.steps={}", options.steps));
-      }
+      if (options.steps >= 0) edits.push_back(fmt::format("run.steps={}", options.steps));
       config = load_config(options.config, edits);
       check_own_folder(config, edits);
       backend =
