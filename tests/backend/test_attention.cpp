@@ -2,6 +2,7 @@
 // sequences. A query must not depend on later tokens.
 #include <cmath>
 
+#include "attention_reference.h"
 #include "suite.h"
 
 namespace rowan::test {
@@ -23,86 +24,6 @@ std::string name(const AttentionShape& s) {
 // head_dim that is not a multiple of 8.
 void announce(const AttentionShape& s, DType dtype) {
   if (dtype == DType::bf16 && s.head_dim % 8 == 0) backend().plan_attention(s, dtype);
-}
-
-// Says where query head h, its key head and its value head begin in a row of qkv.
-struct Columns {
-  int64_t q, k, v;
-  Columns(const AttentionShape& s, int64_t h) {
-    int64_t kv = h / (s.heads / s.kv_heads);
-    q = h * s.head_dim, k = (s.heads + kv) * s.head_dim, v = (s.heads + s.kv_heads + kv) * s.head_dim;
-  }
-};
-
-double dot(const double* a, const double* b, int64_t n) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-// The softmax weights of query t on keys 0..t, and log sum exp.
-Doubles weights(const AttentionShape& s, const double* rows, const Columns& at, int64_t t, double& log_sum_exp) {
-  Doubles p;
-  double top = -1e300, total = 0;
-  for (int64_t u = 0; u <= t; ++u) {
-    p.push_back(static_cast<double>(s.scale) *
-                dot(rows + t * s.qkv_width() + at.q, rows + u * s.qkv_width() + at.k, s.head_dim));
-    top = std::max(top, p.back());
-  }
-  for (double& v : p) total += v = std::exp(v - top);
-  for (double& v : p) v /= total;
-  log_sum_exp = top + std::log(total);
-  return p;
-}
-
-struct Result {
-  Doubles out, log_sum_exp;
-};
-
-Result forward(const AttentionShape& s, const Doubles& qkv) {
-  Result f{Doubles(static_cast<size_t>(s.tokens() * s.out_width())),
-           Doubles(static_cast<size_t>(s.tokens() * s.heads))};
-  for (int64_t b = 0; b < s.batch; ++b)
-    for (int64_t h = 0; h < s.heads; ++h) {
-      Columns at(s, h);
-      const double* rows = qkv.data() + b * s.seq * s.qkv_width();
-      for (int64_t t = 0; t < s.seq; ++t) {
-        Doubles p = weights(s, rows, at, t, f.log_sum_exp[(b * s.heads + h) * s.seq + t]);
-        double* out = f.out.data() + (b * s.seq + t) * s.out_width() + h * s.head_dim;
-        for (int64_t u = 0; u <= t; ++u)
-          for (int64_t d = 0; d < s.head_dim; ++d) out[d] += p[u] * rows[u * s.qkv_width() + at.v + d];
-      }
-    }
-  return f;
-}
-
-Doubles backward(const AttentionShape& s, const Doubles& qkv, const Doubles& out, const Doubles& dout) {
-  Doubles dqkv(qkv.size());
-  double scale = static_cast<double>(s.scale);
-  for (int64_t b = 0; b < s.batch; ++b)
-    for (int64_t h = 0; h < s.heads; ++h) {
-      Columns at(s, h);
-      const double* rows = qkv.data() + b * s.seq * s.qkv_width();
-      double* d_rows = dqkv.data() + b * s.seq * s.qkv_width();
-      for (int64_t t = 0; t < s.seq; ++t) {
-        double unused;
-        Doubles p = weights(s, rows, at, t, unused);
-        int64_t o = (b * s.seq + t) * s.out_width() + h * s.head_dim;
-        double delta = dot(dout.data() + o, out.data() + o, s.head_dim);
-        for (int64_t u = 0; u <= t; ++u) {
-          const double *q = rows + t * s.qkv_width() + at.q, *k = rows + u * s.qkv_width() + at.k;
-          double *dq = d_rows + t * s.qkv_width() + at.q, *dk = d_rows + u * s.qkv_width() + at.k;
-          double* dv = d_rows + u * s.qkv_width() + at.v;
-          double ds = scale * p[u] * (dot(dout.data() + o, rows + u * s.qkv_width() + at.v, s.head_dim) - delta);
-          for (int64_t d = 0; d < s.head_dim; ++d) {
-            dq[d] += ds * k[d];
-            dk[d] += ds * q[d];
-            dv[d] += p[u] * dout[o + d];
-          }
-        }
-      }
-    }
-  return dqkv;
 }
 
 // For each position, the cosines of its angles, then their sines.
@@ -137,8 +58,8 @@ Doubles turned(const AttentionShape& s, Doubles qkv, const Doubles& angles, bool
 TEST(AttentionReference, BackwardIsTheDerivativeOfForward) {
   AttentionShape s{2, 5, 4, 2, 3, 0.7f};
   Doubles qkv = random_values(s.tokens() * s.qkv_width(), 1), dout = random_values(s.tokens() * s.out_width(), 2);
-  Doubles numeric = numeric_gradient([&](const Doubles& x) { return forward(s, x).out; }, qkv, dout);
-  expect_close(backward(s, qkv, forward(s, qkv).out, dout), numeric, DType::f32, "dqkv", 1e-8);
+  Doubles numeric = numeric_gradient([&](const Doubles& x) { return attention_reference(s, x).out; }, qkv, dout);
+  expect_close(attention_gradient(s, qkv, attention_reference(s, qkv).out, dout), numeric, DType::f32, "dqkv", 1e-8);
 }
 
 class Attention : public Ops {};
@@ -149,7 +70,7 @@ TEST_P(Attention, Forward) {
     Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq});
     announce(s, dtype());
     backend().attention_forward(out, log_sum_exp, qkv, s);
-    Result want = forward(s, qkv.given());
+    AttentionResult want = attention_reference(s, qkv.given());
     expect_close(out.read(), want.out, dtype(), "out, " + name(s));
     expect_close(log_sum_exp.read(), want.log_sum_exp, DType::f32, "log_sum_exp, " + name(s),
                  dtype() == DType::f32 ? 0 : 1e-4);
@@ -159,12 +80,13 @@ TEST_P(Attention, Forward) {
 TEST_P(Attention, Backward) {
   for (const AttentionShape& s : shapes) {
     Buffer qkv(dtype(), {s.tokens(), s.qkv_width()}, 1, 1.5), dout(dtype(), {s.tokens(), s.out_width()}, 2);
-    Result f = forward(s, qkv.given());
+    AttentionResult f = attention_reference(s, qkv.given());
     Buffer out(dtype(), {s.tokens(), s.out_width()}, f.out), dqkv(dtype(), {s.tokens(), s.qkv_width()}, 3);
     Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq}, f.log_sum_exp);
     announce(s, dtype());
     backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s);
-    expect_close(dqkv.read(), backward(s, qkv.given(), out.given(), dout.given()), dtype(), "dqkv, " + name(s));
+    expect_close(dqkv.read(), attention_gradient(s, qkv.given(), out.given(), dout.given()), dtype(),
+                 "dqkv, " + name(s));
   }
 }
 
@@ -176,7 +98,7 @@ TEST_P(Attention, BackwardOfRotatedHeads) {
                                   AttentionShape{1, 280, 1, 1, 96, 0.1f}, AttentionShape{1, 66, 4, 2, 128, 0.1f},
                                   AttentionShape{1, 40, 2, 2, 48, 0.1f}}) {
     Buffer qkv(dtype(), {s.tokens(), s.qkv_width()}, 1, 1.5), dout(dtype(), {s.tokens(), s.out_width()}, 2);
-    Result f = forward(s, qkv.given());
+    AttentionResult f = attention_reference(s, qkv.given());
     Buffer out(dtype(), {s.tokens(), s.out_width()}, f.out), dqkv(dtype(), {s.tokens(), s.qkv_width()}, 3);
     Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq}, f.log_sum_exp);
     Buffer table(DType::f32, {s.seq, s.head_dim}, rope_angles(s));
@@ -184,8 +106,9 @@ TEST_P(Attention, BackwardOfRotatedHeads) {
     AttentionRule rule;
     rule.rope = table;
     backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s, rule);
-    expect_close(dqkv.read(), turned(s, backward(s, qkv.given(), out.given(), dout.given()), table.given(), true),
-                 dtype(), "dqkv, " + name(s));
+    expect_close(dqkv.read(),
+                 turned(s, attention_gradient(s, qkv.given(), out.given(), dout.given()), table.given(), true), dtype(),
+                 "dqkv, " + name(s));
   }
 }
 
@@ -205,7 +128,7 @@ TEST_P(Attention, SurvivesLargeScores) {
     Buffer qkv(dtype(), {s.tokens(), s.qkv_width()}, values), out(dtype(), {s.tokens(), s.out_width()});
     Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq});
     backend().attention_forward(out, log_sum_exp, qkv, s);
-    expect_close(out.read(), forward(s, qkv.given()).out, dtype(), "out");
+    expect_close(out.read(), attention_reference(s, qkv.given()).out, dtype(), "out");
   }
 }
 
@@ -236,12 +159,13 @@ TEST(AttentionSizes, RealSizes) {
     Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq});
     announce(s, DType::bf16);
     backend().attention_forward(out, log_sum_exp, qkv, s);
-    const Result want = forward(s, qkv.given());
+    const AttentionResult want = attention_reference(s, qkv.given());
     expect_close(out.read(), want.out, DType::bf16, "out, " + name(s));
     expect_close(log_sum_exp.read(), want.log_sum_exp, DType::f32, "log_sum_exp, " + name(s), 1e-4);
     backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s);
     const Doubles first = dqkv.read();
-    expect_close(first, backward(s, qkv.given(), out.read(), dout.given()), DType::bf16, "dqkv, " + name(s), 1.5e-2);
+    expect_close(first, attention_gradient(s, qkv.given(), out.read(), dout.given()), DType::bf16, "dqkv, " + name(s),
+                 1.5e-2);
     backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s);
     EXPECT_EQ(dqkv.read(), first) << "two equal calls give different bits, " << name(s);
   }

@@ -121,7 +121,7 @@ Strings sweep_seeds() {
       {std::string(1, 0) + R"({"base": "base.json", "dir": "s", "set": {"run.steps": 8},
  "axes": {"case": {"a": {}, "b": {"batch.sequences": 2, "config": "base.json"}}, "grad_clip": [1, 2]},
  "tune": {"path": "optimizer.lr", "factors": [0.5, 1], "extend": 2}, "seeds": [1, 2], "against": "a",
- "resources": {"jobs": 1, "launcher": "mpirun -n {ranks}"}, "checkpoints": "remove", "retries": 2})",
+ "resources": {"jobs": 1, "ranks": 2, "launcher": "mpirun -n {ranks}"}, "checkpoints": "remove", "retries": 2})",
        std::string(1, 1) + R"({"targets": [{"config": "base.json", "set": {"optimizer.lr": 0.1}, "metric": "val_loss",
  "perplexity": 22.5, "step": 9, "seeds": 3, "deviation": 0.1, "source": "Table 1", "confidence": "plotted"}],
  "elsewhere": [{"source": "Table 2", "what": "x", "optimizer": "muon", "nats": 3.1}]})",
