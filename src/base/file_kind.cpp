@@ -58,13 +58,13 @@ std::optional<FolderKind> folder_kind(const fs::path& folder) {
   return {};
 }
 
-std::string unreplaced_part(const fs::path& path) {
+std::string unexpanded_part(const fs::path& path) {
   const std::string first = path.empty() ? "" : path.begin()->string();
   return first == "~" || first.starts_with('$') ? first : "";
 }
 
 void check_folder(const fs::path& folder, FolderKind wanted) {
-  if (const std::string part = unreplaced_part(folder); !part.empty())
+  if (const std::string part = unexpanded_part(folder); !part.empty())
     fail(
         "{0}: found a path with {1}, which only a shell replaces, expected one without it; a folder of this name is "
         "./{0}",

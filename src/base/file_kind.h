@@ -25,9 +25,9 @@ std::optional<FolderKind> folder_kind(const std::filesystem::path& folder);
 
 // The first part of a path if it is ~ or begins with $; else "". A shell replaces it, but not in a file, in quotes or
 // after --out=. A folder of that name would be easily removed by a command in which the shell does replace it.
-std::string unreplaced_part(const std::filesystem::path& path);
+std::string unexpanded_part(const std::filesystem::path& path);
 
-// Throws Error if the path has an unreplaced_part(), or if folder_kind(folder) is another kind than `wanted`; the
+// Throws Error if the path has an unexpanded_part(), or if folder_kind(folder) is another kind than `wanted`; the
 // message names the marker file. If `wanted` is an exported model or a sweep, a folder without a marker file may hold
 // only README.md, `lock`, .part files and hidden files. Any other file in it is an Error.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);

@@ -169,6 +169,11 @@ JsonObject::JsonObject(std::shared_ptr<const JsonSource> source, const Json& val
                        path_.empty() ? source_->name + ": top level" : origin_of(*source_, path_), type_name(value)));
 }
 
+bool JsonObject::is_unchanged_run() const {
+  return source_->of_run && std::none_of(source_->edited.begin(), source_->edited.end(),
+                                         [&](const auto& edit) { return edit.path.starts_with(path_); });
+}
+
 std::string JsonObject::where(const std::string& key) const {
   return origin_of(*source_, path_.empty() ? key : path_ + "." + key);
 }

@@ -59,6 +59,9 @@ class JsonObject {
   bool has(const std::string& key) const;
   const std::string& path() const { return path_; }
   const JsonSource& source() const { return *source_; }
+  // Whether the object comes from the config.json of a run, and no edit such as --set changed it. It may then have keys
+  // without effect, because it has every key.
+  bool is_unchanged_run() const;
 
   // Each of the next functions up to raw() reads the value of one key. An absent key is an error if the function has a
   // parameter `fallback` and the caller gives no fallback.

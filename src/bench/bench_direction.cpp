@@ -13,6 +13,7 @@
 #include "kernels/dry/dry_backend.h"
 #include "model/layout.h"
 #include "optim/optimizer.h"
+#include "optim/routing.h"
 #include "optim/stages.h"
 
 namespace rowan {

@@ -58,8 +58,8 @@ std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& f
 // Throws Error if the shards are of another tokenizer than the run. Returns the run's tokenizer. If the run names none,
 // or if it is not that of the shards or cannot be read, which costs only the bits per byte, returns nullptr and says
 // why.
-std::unique_ptr<Tokenizer> tokenizer_of_shards(const EvalOptions& options, const RunFolder& folder,
-                                               const Dataset& data) {
+std::unique_ptr<Tokenizer> matching_tokenizer(const EvalOptions& options, const RunFolder& folder,
+                                              const Dataset& data) {
   const Shard& shard = data.tokenizer_shard();
   const uint64_t trained = tokenizer_of_checkpoint(folder.checkpoint());
   check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(), trained, options.run);
@@ -100,7 +100,7 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   const int64_t tokens = options.tokens ? options.tokens : of_the_run ? of_the_run : INT64_MAX;
   const int64_t seq = sequence_length_of(folder);
   ValidationSet rows(data, seq, folder.model().vocabulary, tokens);
-  const std::unique_ptr<Tokenizer> tokenizer = tokenizer_of_shards(options, folder, rows.data());
+  const std::unique_ptr<Tokenizer> tokenizer = matching_tokenizer(options, folder, rows.data());
   const std::unique_ptr<Model> model = open_model(options, folder, backend, rows.rows(), seq, rows.data().end_id());
   const ValidationLosses losses = validation_losses(rows, row_losses(backend, *model, rows));
   print_checkpoint(options, folder);

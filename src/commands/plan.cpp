@@ -13,6 +13,7 @@
 #include "commands/commands.h"
 #include "data/attended_share.h"
 #include "kernels/backend.h"
+#include "optim/routing.h"
 #include "train/data_need.h"
 #include "train/device.h"
 #include "train/known_peak.h"

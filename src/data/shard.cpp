@@ -29,6 +29,9 @@ bool has_llmc_magic(const MappedFile& file) {
   return magic == shard::magic_u16 || magic == shard::magic_u32;
 }
 
+// The version that llm.c writes with a magic number.
+int32_t version_with(int32_t magic) { return magic == shard::magic_u16 ? shard::version_u16 : shard::version_u32; }
+
 // Returns the path. Throws Error if it is the path of a folder.
 const std::filesystem::path& checked(const std::filesystem::path& path) {
   namespace fs = std::filesystem;
@@ -94,7 +97,7 @@ void Shard::open_llmc() {
     fail("{}: byte 0: found magic {}, expected {} or {}", name, magic, shard::magic_u16, shard::magic_u32);
   width_ = magic == shard::magic_u16 ? 2 : 4;
   const int32_t version = header_word(file_, shard::word_version);
-  const int32_t wanted = magic == shard::magic_u16 ? shard::version_u16 : shard::version_u32;
+  const int32_t wanted = version_with(magic);
   if (version != wanted) fail("{}: byte 4: found version {}, expected {} with this magic", name, version, wanted);
   base_ = shard::header_bytes;
   tokens_ = header_word(file_, shard::word_tokens);
@@ -135,8 +138,7 @@ void Shard::open_bare(int width) {
     fail("{}: data.width (--width): found {}, expected 2 or 4, the bytes per token of a file without a header", name,
          width);
   if (!index_ && file_.size() >= shard::header_bytes && has_llmc_magic(file_) &&
-      header_word(file_, shard::word_version) ==
-          (header_word(file_, shard::word_magic) == shard::magic_u16 ? shard::version_u16 : shard::version_u32))
+      header_word(file_, shard::word_version) == version_with(header_word(file_, shard::word_magic)))
     fail("{}: byte 0: found the header of llm.c, expected bare tokens with format {}; leave out data.format (--format)",
          name, name_of(format_));
   if (file_.size() % static_cast<uint64_t>(width) != 0)

@@ -69,13 +69,6 @@ struct Half {
   }
 };
 
-// Whether the AdamW settings of a recipe or of one of its bases contain a key.
-bool half_has(const std::string& name, const char* key) {
-  if (name == "recipe") return false;
-  const RecipeInfo& info = find_recipe(name);
-  return try_parse_json(info.adamw).contains(key) || (info.base && half_has(info.base, key));
-}
-
 Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) {
   Half half;
   half.recipe = named_recipe("adamw");
@@ -118,27 +111,10 @@ Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw, in
   return group;
 }
 
-// Whether keys of "adamw" may update no parameter. The config.json of a run may contain such a key, because it has
-// every key, but an edit such as --set may not add one.
-bool may_be_idle(const JsonObject& adamw) {
-  const auto& edited = adamw.source().edited;
-  const bool added =
-      std::any_of(edited.begin(), edited.end(), [&](const auto& edit) { return edit.path.starts_with(adamw.path()); });
-  return adamw.source().of_run && !added;
-}
-
-// Whether a group of the config has this recipe and variant. Such a group begins with the values that "adamw" or the
-// main recipe has.
-bool has_group_of(const OptimizerConfig& config, const std::string& name, const std::string& variant = "code") {
-  return std::any_of(
-      config.groups.begin(), config.groups.begin() + static_cast<ptrdiff_t>(config.given),
-      [&](const Group& group) { return group.recipe->name == name && group.recipe->variant == variant; });
-}
-
 // Throws Error if "adamw" sets a key that updates no parameter under this routing.
 void check_half(const JsonObject& adamw, const OptimizerConfig& config) {
-  if (may_be_idle(adamw)) return;
-  const bool in_group = has_group_of(config, "adamw");
+  if (adamw.is_unchanged_run()) return;
+  const bool in_group = config.has_group_of("adamw");
   for (const std::string& key : adamw.keys()) {
     const bool embeddings = key == "embedding_lr", vectors = key.starts_with("vector_");
     if (config.routing == Routing::everything && (embeddings || vectors || !in_group))
@@ -149,60 +125,6 @@ void check_half(const JsonObject& adamw, const OptimizerConfig& config) {
     if (config.routing == Routing::two_dimensional && embeddings)
       adamw.fail(key, "has no effect here: only routing hidden leaves embeddings to adamw");
   }
-}
-
-// Throws Error if "adamw" sets a key although groups, or rates of embeddings and vectors, leave nothing that reads it.
-// `taken`: whether a group has parameters. The routing is not `everything`, and the main recipe is not adamw.
-void check_half_is_used(const JsonObject& adamw, const OptimizerConfig& config, const std::vector<bool>& taken) {
-  if (may_be_idle(adamw)) return;
-  const size_t first = config.given + 1, vectors = taken.size() - 1;  // the groups of the AdamW half
-  const bool hidden = config.routing == Routing::hidden, own_embeddings = hidden && vectors - first == 2;
-  const auto check = [&](const char* key, size_t group, const char* what) {
-    if (!taken[group] && adamw.has(key))
-      adamw.fail(key, fmt::format("has no effect here: groups update all {}; set it in the group", what));
-  };
-  for (const char* key : {"vector_lr", "vector_weight_decay"}) check(key, vectors, "vectors");
-  if (hidden) check("embedding_lr", first, "embeddings");
-  if (has_group_of(config, "adamw")) return;
-  const auto has_own = [&](const char* key) { return adamw.has(key) || half_has(config.main().name, key); };
-  bool any = false, rate = taken[vectors] && !has_own("vector_lr");
-  for (size_t group = first; group <= vectors; ++group) {
-    any = any || taken[group];
-    if (group < vectors)
-      rate = rate || (taken[group] && !(own_embeddings && group == first && has_own("embedding_lr")));
-  }
-  for (const std::string& key : adamw.keys()) {
-    if (!any) adamw.fail(key, "has no effect here: groups update all parameters that adamw would");
-    if (!rate && (key == "lr" || key == "lr_ratio"))
-      adamw.fail(key, "has no effect here: all parameters of adamw have a rate of their own (embedding_lr, vector_lr)");
-  }
-}
-
-std::string patterns(const Group& group) {
-  std::vector<std::string> parts = group.names;
-  for (Role role : group.roles) parts.push_back(name_of(role));
-  return join(parts);
-}
-
-std::vector<std::string> pieces(const std::string& name) {
-  std::vector<std::string> result;
-  for (size_t begin = 0, end; begin < name.size(); begin = end + 1) {
-    end = std::min(name.find_first_of(".*?", begin), name.size());
-    if (end > begin) result.push_back(name.substr(begin, end - begin));
-  }
-  return result;
-}
-
-// A piece of a name or pattern is the text between dots and wildcards. Suggests a correction for the first piece in
-// `patterns` that no parameter's name contains as a piece.
-std::string suggestion(const std::vector<std::string>& patterns, const ParameterTable& table) {
-  std::vector<std::string> known;
-  for (const Parameter& parameter : table.parameters())
-    for (const std::string& piece : pieces(parameter.name)) known.push_back(piece);
-  for (const std::string& pattern : patterns)
-    for (const std::string& piece : pieces(pattern))
-      if (std::find(known.begin(), known.end(), piece) == known.end()) return did_you_mean(piece, known);
-  return "";
 }
 
 }  // namespace
@@ -290,6 +212,12 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
   return config;
 }
 
+bool OptimizerConfig::has_group_of(const std::string& recipe, const std::string& variant) const {
+  return std::any_of(groups.begin(), groups.begin() + static_cast<ptrdiff_t>(given), [&](const Group& group) {
+    return group.recipe->name == recipe && group.recipe->variant == variant;
+  });
+}
+
 const Recipe* OptimizerConfig::adamw_half() const {
   if (main().name == "adamw" || routing == Routing::everything) return nullptr;
   return groups[groups.size() - (routing == Routing::hidden ? 2 : 1)].recipe.get();
@@ -312,9 +240,9 @@ Json to_json(OptimizerConfig config) {
     Json adamw = to_json(*half);
     adamw.erase("name");
     const double embedding_lr = config.groups[config.given + 1].recipe->lr;
-    if (config.routing == Routing::hidden && (embedding_lr != half->lr || half_has(main.name, "embedding_lr")))
+    if (config.routing == Routing::hidden && (embedding_lr != half->lr || has_adamw_setting(main.name, "embedding_lr")))
       adamw["embedding_lr"] = embedding_lr;
-    if (last.lr != half->lr || half_has(main.name, "vector_lr")) adamw["vector_lr"] = last.lr;
+    if (last.lr != half->lr || has_adamw_setting(main.name, "vector_lr")) adamw["vector_lr"] = last.lr;
     if (config.adamw_lr_ratio > 0) {
       adamw.erase("lr");
       adamw["lr_ratio"] = config.adamw_lr_ratio;
@@ -332,98 +260,6 @@ Json to_json(OptimizerConfig config) {
     json["groups"].push_back(group);
   }
   return json;
-}
-
-void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table) {
-  std::vector<bool> taken(config.groups.size()), heads(config.groups.size());
-  for (const Parameter& parameter : table.parameters()) {
-    const size_t group = group_of(config, parameter);
-    taken[group] = true;
-    heads[group] = heads[group] || parameter.head_rows > 0 || parameter.head_cols > 0;
-    if (parameter.shape.size() != 2) continue;
-    block_rows(*config.groups[group].recipe, parameter);
-    column_blocks(*config.groups[group].recipe, parameter);
-  }
-  for (size_t i = 0; i < config.given; ++i) {
-    if (taken[i] && !heads[i] && config.groups[i].recipe->blocks.of_heads() && !object.source().of_run)
-      if (const JsonObject group = object.objects("groups")[i]; group.has("blocks"))
-        group.fail("blocks", "has no effect here: no parameter of the group has heads");
-    if (taken[i]) continue;
-    const Group& group = config.groups[i];
-    object.objects("groups")[i].fail(
-        group.names.empty() ? "roles" : "names",
-        fmt::format("no parameter of the model is left for {}{}", patterns(group), suggestion(group.names, table)));
-  }
-  // Tables, telemetry and sweeps name the main recipe and its rate, so these must be in use.
-  const bool is_adamw = config.main().name == "adamw";
-  const auto main = taken.begin() + static_cast<ptrdiff_t>(config.given);
-  const bool idle = is_adamw ? std::find(main, taken.end(), true) == taken.end() : !*main;
-  if (idle && !has_group_of(config, config.main().name, config.main().variant) && !object.source().of_run)
-    object.fail("name", fmt::format("found {}, which updates nothing: groups take all of its parameters; name the "
-                                    "recipe of a group here",
-                                    config.main().name));
-  if (is_adamw || config.routing == Routing::everything) return;
-  check_half_is_used(object.object("adamw"), config, taken);
-}
-
-size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {
-  for (size_t i = 0; i < config.groups.size(); ++i) {
-    const Group& group = config.groups[i];
-    if (!group.takes(parameter)) continue;
-    if (parameter.shape.size() != 2 && !group.recipe->adamw && group.recipe->atom() != Atom::element)
-      fail("optimizer: group '{}': {} is not a matrix, but {} updates only matrices; use adamw, lion or sgdm",
-           group.name, parameter.name, group.recipe->name);
-    return i;
-  }
-  fail("optimizer: no group takes {}", parameter.name);
-}
-
-Atom atom_of(const OptimizerConfig& config, const Parameter& parameter) {
-  const Atom atom = config.groups[group_of(config, parameter)].recipe->atom();
-  return parameter.shape.size() == 2 ? atom : Atom::element;
-}
-
-std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& config, const ParameterTable& table,
-                                                        int64_t step, const Pace& pace) {
-  std::vector<bool> taken(config.groups.size());
-  for (const Parameter& parameter : table.parameters()) taken[group_of(config, parameter)] = true;
-  std::vector<std::pair<std::string, double>> rates;
-  for (size_t i = 0; i < config.groups.size(); ++i) {
-    const Group& group = config.groups[i];
-    std::string name = group.name;
-    std::replace(name.begin(), name.end(), ' ', '_');
-    if (taken[i])
-      rates.emplace_back(name, group.recipe->lr * (group.schedule ? group.schedule->pace(step) : pace).rate);
-  }
-  return rates;
-}
-
-int64_t block_rows_of(const OptimizerConfig& config, const Parameter& parameter) {
-  if (parameter.shape.size() != 2) return 0;
-  const Recipe& recipe = *config.groups[group_of(config, parameter)].recipe;
-  if (recipe.adamw || recipe.blocks.by == Blocks::By::none) return 0;
-  const std::vector<int64_t> rows = block_rows(recipe, parameter);
-  const bool equal = std::all_of(rows.begin(), rows.end(), [&](int64_t r) { return r == rows[0]; });
-  return rows.size() > 1 && equal ? rows[0] : 0;
-}
-
-std::string describe_groups(const OptimizerConfig& config, const ParameterTable& table) {
-  std::vector<int64_t> tensors(config.groups.size()), elements(config.groups.size());
-  for (const Parameter& parameter : table.parameters()) {
-    const size_t group = group_of(config, parameter);
-    ++tensors[group];
-    elements[group] += parameter.numel();
-  }
-  std::string text;
-  for (size_t i = 0; i < config.groups.size(); ++i) {
-    const Group& group = config.groups[i];
-    if (tensors[i] == 0 && i >= config.given) continue;
-    const std::string which = patterns(group);
-    text += fmt::format("{}{}: {} tensors, {} elements, lr {}, weight decay {}, {} ({})\n", group.name,
-                        which.empty() ? "" : fmt::format(" [{}]", which), tensors[i], elements[i], group.recipe->lr,
-                        group.recipe->weight_decay, group.recipe->name, describe(*group.recipe));
-  }
-  return text;
 }
 
 }  // namespace rowan

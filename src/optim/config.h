@@ -56,6 +56,8 @@ struct OptimizerConfig {
   // The AdamW for parameters that the main recipe does not update; nullptr if there is none. With the routing `hidden`,
   // this is the AdamW of the head. Otherwise it is the AdamW of the vectors.
   const Recipe* adamw_half() const;
+  // Whether "groups" has this recipe. Such a group begins with the values of "adamw" or of the main recipe.
+  bool has_group_of(const std::string& recipe, const std::string& variant = "code") const;
   Rates rates() const;
 };
 
@@ -65,25 +67,5 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps = 1);
 void visit(OptimizerConfig& config, Section& keys);
 // The section with every default filled in. Parsing it gives the same config.
 Json to_json(OptimizerConfig config);
-
-// Throws Error if a group of "groups" gets no parameter, if blocks do not divide a parameter, or if a recipe for
-// matrices alone would get a parameter that is not a matrix. `object` is the section that `config` was parsed from. The
-// message names the field or the parameter.
-void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table);
-// The index of the group that updates a parameter. Throws Error if the group's recipe needs a matrix and the parameter
-// is not a matrix.
-size_t group_of(const OptimizerConfig& config, const Parameter& parameter);
-// The smallest part of a parameter that must not be divided among ranks. A matrix may still be divided between its
-// blocks (block_rows_of()).
-Atom atom_of(const OptimizerConfig& config, const Parameter& parameter);
-// For each group that has parameters: its name, with _ instead of spaces, and its learning rate at step `step` (from
-// 0), without the width factor. `pace` is the main schedule's Pace for this step.
-std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& config, const ParameterTable& table,
-                                                        int64_t step, const Pace& pace);
-// Rows per block, if a parameter is updated in several equal blocks of rows; else 0.
-int64_t block_rows_of(const OptimizerConfig& config, const Parameter& parameter);
-// One line for each group that has parameters or comes from "groups": parameters, elements, learning rate, decay,
-// stages.
-std::string describe_groups(const OptimizerConfig& config, const ParameterTable& table);
 
 }  // namespace rowan

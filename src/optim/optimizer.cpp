@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/backend.h"
+#include "optim/routing.h"
 #include "optim/stages.h"
 
 namespace rowan {

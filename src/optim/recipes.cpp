@@ -223,6 +223,12 @@ const RecipeInfo& find_recipe(const std::string& name) {
   fail("unknown optimizer '{}'{} (allowed: {})", name, did_you_mean(name, allowed), join(allowed));
 }
 
+bool has_adamw_setting(const std::string& name, const char* key) {
+  if (name == "recipe") return false;
+  const RecipeInfo& info = find_recipe(name);
+  return try_parse_json(info.adamw).contains(key) || (info.base && has_adamw_setting(info.base, key));
+}
+
 std::string family_of(const RecipeInfo& info) {
   if (std::string(info.name).starts_with("track3-")) return "entries of track 3 of modded-nanogpt";
   const Recipe r = named_recipe(info.name);

@@ -29,6 +29,8 @@ const std::vector<RecipeInfo>& recipes();
 std::vector<std::string> recipe_names();
 // Throws Error if no recipe has this name.
 const RecipeInfo& find_recipe(const std::string& name);
+// Whether the AdamW settings of a recipe, or of one that it is based on, contain a key. False for the name "recipe".
+bool has_adamw_setting(const std::string& name, const char* key);
 // The family under which `rowan optimizers` lists a recipe.
 std::string family_of(const RecipeInfo& info);
 // The named recipe. The name "recipe" is for recipes that a config composes: every optional stage is off. Throws Error

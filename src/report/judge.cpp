@@ -142,20 +142,15 @@ std::string seeds_note(const ResultGroup& group) {
 // loss of a longer run, a larger model or more data is no merit of the recipe. "" if they do not differ.
 std::string training_note(const ResultSet& set, const std::vector<ResultGroup>& groups,
                           const std::vector<size_t>& block) {
+  std::vector<const ResultRun*> runs;
+  for (size_t i : block)
+    if (!groups[i].taken.empty()) runs.push_back(groups[i].taken[0]);
   std::vector<std::string> differences;
-  for (const char* key : {"model", "data.train", "data.mixture", "batch.sequences", "run.steps"}) {
+  for (const std::string key : {"model", "data.train", "data.mixture", "batch.sequences", "run.steps"}) {
     if (std::find(set.axes.begin(), set.axes.end(), key) != set.axes.end()) continue;
-    std::vector<Json> values;
-    for (size_t i : block) {
-      if (groups[i].taken.empty() || groups[i].taken[0]->config.is_null()) continue;
-      const Json* value = value_at(groups[i].taken[0]->config, key);
-      if (value && std::find(values.begin(), values.end(), *value) == values.end()) values.push_back(*value);
-    }
-    if (values.size() < 2) continue;
-    std::vector<std::string> texts;
-    for (const Json& value : values)
-      if (value.is_number()) texts.push_back(value.dump());
-    differences.push_back(texts.empty() ? key : fmt::format("{} ({})", key, fmt::join(texts, ", ")));
+    const std::string text = difference_in(runs, key);
+    const bool is_number = key == "batch.sequences" || key == "run.steps";  // other values are long
+    if (!text.empty()) differences.push_back(is_number ? text : key);
   }
   if (differences.empty()) return "";
   const std::vector<std::string> labels = block_of(groups[block.front()]);

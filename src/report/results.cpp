@@ -14,8 +14,8 @@
 #include "base/json_path.h"
 #include "model/config.h"
 #include "model/layout.h"
-#include "optim/config.h"
 #include "optim/recipe.h"
+#include "optim/routing.h"
 #include "report/targets.h"
 #include "run/metrics.h"
 #include "run/starts.h"
@@ -94,21 +94,20 @@ bool has_rate(const OptimizerConfig& optimizer, const JsonObject& model, double 
   });
 }
 
-// "KEY (VALUE, VALUE)" if the evaluated runs differ in the key, else "".
-std::string difference_in(const ResultSet& set, const EvaluationKey& key) {
+}  // namespace
+
+std::string difference_in(const std::vector<const ResultRun*>& runs, const std::string& path, const char* absent) {
   std::vector<std::string> values;
-  for (const ResultRun& run : set.runs) {
-    if (run.config.is_null() || run.validation.empty()) continue;
-    std::string value = text_at(run.config, key.path);
-    if (value.empty() && key.absent) value = key.absent;
+  for (const ResultRun* run : runs) {
+    if (run->config.is_null()) continue;
+    std::string value = text_at(run->config, path);
+    if (value.empty() && absent) value = absent;
     if (!value.empty() && std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
   }
   constexpr size_t most = 4;
   if (values.size() > most) values.resize(most), values.push_back("...");
-  return values.size() > 1 ? fmt::format("{} ({})", key.path, fmt::join(values, ", ")) : "";
+  return values.size() > 1 ? fmt::format("{} ({})", path, fmt::join(values, ", ")) : "";
 }
-
-}  // namespace
 
 std::optional<double> ResultRun::final_loss(const std::string& metric) const {
   if (diverged) return std::numeric_limits<double>::infinity();
@@ -130,15 +129,19 @@ std::vector<std::string> notes_on(const ResultSet& set) {
   }
   if (tokenizers.size() > 1)
     notes.push_back("the runs have different tokenizers: compare val_bits_per_byte of metrics.jsonl, not losses");
+  std::vector<const ResultRun*> evaluated;
+  for (const ResultRun& run : set.runs)
+    if (!run.validation.empty()) evaluated.push_back(&run);
   std::vector<std::string> differences;
   for (const EvaluationKey& key : evaluation_keys)
-    if (std::string text = difference_in(set, key); !text.empty()) differences.push_back(std::move(text));
+    if (std::string text = difference_in(evaluated, key.path, key.absent); !text.empty())
+      differences.push_back(std::move(text));
   if (!differences.empty())
     notes.push_back(fmt::format("the losses are not of the same text and context: the runs differ in {}",
                                 fmt::join(differences, " and ")));
   // precision "auto" depends on the machine, so the runs of one config may differ.
   const bool named = std::find(set.axes.begin(), set.axes.end(), "precision") != set.axes.end();
-  if (const std::string text = difference_in(set, {"precision", nullptr}); !named && !text.empty())
+  if (const std::string text = difference_in(evaluated, "precision"); !named && !text.empty())
     notes.push_back("the runs differ in " + text);
   return notes;
 }

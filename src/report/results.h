@@ -50,6 +50,11 @@ struct ResultSet {
   std::vector<ResultRun> runs;
 };
 
+// "PATH (VALUE, VALUE)" if the runs' configs differ at a path, else "". `absent` is the value of a config that lacks
+// the path; nullptr: unknown, and such a config does not differ.
+std::string difference_in(const std::vector<const ResultRun*>& runs, const std::string& path,
+                          const char* absent = nullptr);
+
 // The peak rates of the run's recipe and of AdamW, from its config. No rate of AdamW if no parameter has it.
 // A config that this version refuses gives the rates that it names.
 Rates rates_of(const ResultRun& run);

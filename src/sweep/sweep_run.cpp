@@ -64,8 +64,8 @@ SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> t
   if (seed) {
     parts.push_back(fmt::format("seed{}", *seed));
     const std::string with_seed = fmt::format("{}", fmt::join(parts, "_"));
-    const bool several = sweep.seeds.size() > 1, begun = fs::exists(sweep.dir / with_seed);
-    if ((several && begun) || ((several || begun) && !has_seed(sweep.dir / run.name, *seed))) run.name = with_seed;
+    const bool begun = fs::exists(sweep.dir / with_seed), other = !has_seed(sweep.dir / run.name, *seed);
+    if (sweep.seeds.size() > 1 ? begun || other : begun && other) run.name = with_seed;
   }
   return run;
 }

@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "evaluate/prompt.h"
 #include "model/layout.h"
+#include "optim/routing.h"
 #include "train/config_keys.h"
 
 namespace rowan {
@@ -53,7 +54,7 @@ RunConfig parse_run(JsonObject object, const BatchConfig& batch) {
   if (run.dir.find('\0') != std::string::npos) object.fail("dir", "found a zero byte");
   if (object.has("sample_prompt") && !object.has("sample_tokens"))
     object.fail("sample_prompt", "has no effect without sample_tokens, the number of tokens that continue it");
-  const std::string part = unreplaced_part(run.dir);
+  const std::string part = unexpanded_part(run.dir);
   if (!part.empty() && !object.source().of_run)  // earlier runs stay readable
     object.fail("dir", fmt::format("found {}, expected a path without {}, which only a shell replaces; a folder of "
                                    "this name is ./{}",

@@ -14,6 +14,7 @@
 #include "evaluate/generate.h"
 #include "evaluate/prompt.h"
 #include "kernels/backend.h"
+#include "optim/routing.h"
 #include "run/loss_chart.h"
 #include "run/predictor.h"
 #include "run/run_folder.h"

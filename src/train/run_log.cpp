@@ -11,6 +11,7 @@
 #include "data/attended_share.h"
 #include "evaluate/bits_per_byte.h"
 #include "model/model.h"
+#include "optim/routing.h"
 
 namespace rowan {
 

@@ -215,7 +215,7 @@ void RunStart::look_for_work() {
   idle_ = !evaluates_again_ && !back_to_;
 }
 
-std::string RunStart::kept_otherwise() const {
+std::string RunStart::rotation_change() const {
   if (before_)
     for (const char* key : {"run.keep", "run.keep_every", "run.keep_best"}) {
       const Json *was = value_at(*before_, key), *is = value_at(config_.resolved, key);
@@ -273,7 +273,7 @@ void RunStart::begin(Json facts, bool other_text) {
   set_aside();  // after what may fail
   if (checkpoint_ && before_ && measures_otherwise(*before_, config_.resolved, other_text))
     mark_other_evaluation(dir_ / "metrics.jsonl", step_of(*checkpoint_));
-  if (const std::string change = kept_otherwise(); checkpoint_ && config_.run.keep && !change.empty())
+  if (const std::string change = rotation_change(); checkpoint_ && config_.run.keep && !change.empty())
     note_(fmt::format("{}: the next save removes the checkpoints that this config does not keep", change));
   Json record = {{"version", version()},  {"time", utc_time()},        {"host", machine_name()},
                  {"process", ::getpid()}, {"command", command_line()}, {"file", config_.file}};

@@ -54,7 +54,7 @@ class RunStart {
   void lock();
   // The first of the keys that choose which checkpoints are kept whose value is another one than before, such as
   // "run.keep was 0 and is now 3"; "" if there is none.
-  std::string kept_otherwise() const;
+  std::string rotation_change() const;
   void set_aside();
   void write_config() const;
   // A run that continues reads no initial weights, so its record keeps `init` as it was.

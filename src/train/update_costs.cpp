@@ -6,6 +6,7 @@
 #include "kernels/arena.h"
 #include "kernels/dry/dry_backend.h"
 #include "optim/optimizer.h"
+#include "optim/routing.h"
 
 namespace rowan {
 namespace {

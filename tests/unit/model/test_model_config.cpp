@@ -30,12 +30,7 @@ ModelConfig parse(const std::string& text) {
 }
 
 std::string config_error(const std::string& text) {
-  try {
-    parse(text);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return error_of([&] { parse(text); });
 }
 
 struct Published {
