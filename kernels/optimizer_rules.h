@@ -82,7 +82,7 @@ struct ProjectRule {
 // the norm of the row. `columns` multiplies each column by this power of the column's norm, and `matrix` each matrix by
 // this power of the matrix's norm. An exponent of -1/2 divides by the norm. eps_mode says how eps enters the norm. All
 // norms are taken before the update is changed. If clip > 0, each factor norm^(2 * exponent) is limited to
-// [1 / clip, clip].
+// [1 / clip, clip]. The product of an element's factors is at most largest_factor.
 struct NormalizeRule {
   bool rows = false, columns = false, matrix = false;
   float exponent = -0.5f;
@@ -143,6 +143,9 @@ struct RetractRule {
 // The largest fp32 number. sums_of_squares() limits its results to this number, so that they are finite if all elements
 // are finite.
 inline constexpr float largest_sum = 3.4028235e38f;
+
+// The largest factor by which normalize() multiplies an element. It is finite, so that zeros stay zeros.
+inline constexpr float largest_factor = 3e38f;
 
 // x, but not below `least` or not above `most`. NaN stays NaN, unlike with fmax() and fmin().
 template <typename T>

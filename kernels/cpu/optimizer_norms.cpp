@@ -72,7 +72,7 @@ float factor(float sum, const NormalizeRule& rule) {
                                                 : std::max(std::sqrt(static_cast<double>(sum)), double{rule.eps});
   double result = divisor <= 0 ? 0.0 : std::pow(divisor, 2.0 * rule.exponent);
   if (rule.clip > 0) result = std::clamp(result, 1.0 / rule.clip, double{rule.clip});
-  return static_cast<float>(std::min(result, 3e38));
+  return static_cast<float>(std::min(result, double{largest_factor}));
 }
 
 }  // namespace
@@ -98,11 +98,12 @@ void CpuBackend::do_normalize(Tensor update, const NormalizeRule& rule) {
   parallel_ranges(threads_, update.dim(0) * rows, rows_per_piece(cols), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       float* x = open(update, r * cols, cols, lines(cols));
-      const float f = rule.target * (rule.rows ? by_row[r] : 1.0f) * (rule.matrix ? by_matrix[r / rows] : 1.0f);
+      const float f = std::min(
+          rule.target * (rule.rows ? by_row[r] : 1.0f) * (rule.matrix ? by_matrix[r / rows] : 1.0f), largest_factor);
       if (rule.columns) {
         const float* c = by_column.data() + r / rows * cols;
 #pragma omp simd
-        for (int64_t j = 0; j < cols; ++j) x[j] *= f * c[j];
+        for (int64_t j = 0; j < cols; ++j) x[j] *= std::min(f * c[j], largest_factor);
       } else {
 #pragma omp simd
         for (int64_t j = 0; j < cols; ++j) x[j] *= f;

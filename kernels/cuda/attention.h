@@ -11,7 +11,7 @@
 
 namespace rowan::cuda {
 
-constexpr int64_t largest_head_dim = 256, largest_tensor_core_head_dim = 128;
+constexpr int64_t largest_tensor_core_head_dim = 128;
 // Number of queries in a tile of the backward's key-value kernel.
 constexpr int tile_queries = attention_tile_queries;
 

@@ -119,14 +119,7 @@ void CudaBackend::check(cudaError_t error) {
        from_before ? "; an earlier operation may have caused it: set CUDA_LAUNCH_BLOCKING=1 to see which" : "");
 }
 
-Limits CudaBackend::limits() const {
-  Limits limits;
-  limits.head_dim = cuda::largest_head_dim;
-  // In norm_backward, shared memory must hold at least one warp's sums for weight and bias.
-  limits.norm_width = shared_limit_ / int64_t{2 * sizeof(float)};
-  limits.batch = 65535;  // CUDA's limit of gridDim.z
-  return limits;
-}
+Limits CudaBackend::limits() const { return gpu_limits(shared_limit_); }
 
 unsigned CudaBackend::grid_for(int64_t work, int block) const {
   constexpr int64_t blocks_per_multiprocessor = 16;

@@ -65,11 +65,12 @@ __global__ void factors_kernel(float* sums, int64_t count, NormalizeRule rule) {
                                                   : at_least(sqrt(sum), eps);
     double factor = divisor <= 0.0 ? 0.0 : pow(divisor, 2.0 * rule.exponent);
     if (rule.clip > 0.0f) factor = at_most(at_least(factor, 1.0 / rule.clip), double{rule.clip});
-    sums[i] = static_cast<float>(at_most(factor, 3e38));
+    sums[i] = static_cast<float>(at_most(factor, double{largest_factor}));
   }
 }
 
-// x[n, rows, cols] *= target * row factor * column factor * matrix factor; a null pointer stands for the factor 1.
+// x[n, rows, cols] *= target * row factor * column factor * matrix factor, but at most by largest_factor. A null
+// pointer stands for the factor 1.
 template <typename T, int width>
 __global__ void scale_kernel(T* x, const float* by_row, const float* by_column, const float* by_matrix, float target,
                              int64_t n, int64_t rows, int64_t cols) {
@@ -77,9 +78,11 @@ __global__ void scale_kernel(T* x, const float* by_row, const float* by_column, 
   for (int64_t i = thread_index(); i < n * rows * vectors; i += thread_count()) {
     int64_t row = i / vectors, column = i % vectors * width, matrix = row / rows;
     float factor = target * (by_row ? by_row[row] : 1.0f) * (by_matrix ? by_matrix[matrix] : 1.0f), values[width];
+    factor = at_most(factor, largest_factor);
     load(values, x + row * cols + column);
 #pragma unroll
-    for (int j = 0; j < width; ++j) values[j] *= factor * (by_column ? by_column[matrix * cols + column + j] : 1.0f);
+    for (int j = 0; j < width; ++j)
+      values[j] *= at_most(factor * (by_column ? by_column[matrix * cols + column + j] : 1.0f), largest_factor);
     store(x + row * cols + column, values);
   }
 }
@@ -97,7 +100,7 @@ __global__ void adaptive_factors_kernel(float* factors, const __grid_constant__ 
       v[j] = rule.beta * v[j] + (1.0f - rule.beta) * u[j] / rule.width;
       f[j] = 1.0f / (sqrtf(v[j]) + rule.eps);
       before += u[j];
-      after += f[j] * f[j] * u[j];
+      after += f[j] * (f[j] * u[j]);  // the square of f may overflow, and u may be 0
     } else {
       v[j] = rule.beta * v[j] + (1.0f - rule.beta) * g[j];
       f[j] = sqrtf(u[j]) / (rule.eps_inside ? sqrtf(v[j] + rule.eps) : sqrtf(v[j]) + rule.eps);

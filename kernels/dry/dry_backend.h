@@ -102,6 +102,8 @@ class DryBackend final : public Backend {
   std::string describe() const override { return "nothing: counts memory and work"; }
   bool fast(DType) const override { return true; }
   void allow_tf32() override {}
+  // Those of the planned GPU, or none for a CPU.
+  Limits limits() const override;
   bool host_memory() const override { return false; }
 
   void* allocate(size_t bytes, Category category) override;

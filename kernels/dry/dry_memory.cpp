@@ -13,6 +13,8 @@ DryBackend::DryBackend(AttentionKernels attention, int multiprocessors)
   if (multiprocessors_) allocate(blas_workspace_bytes, Category::workspace);
 }
 
+Limits DryBackend::limits() const { return multiprocessors_ ? gpu_limits(planned_shared_bytes) : Limits(); }
+
 Work DryBackend::work() const {
   Work total;
   for (const Work& w : work_) {

@@ -13,6 +13,7 @@
 #include "commands/commands.h"
 #include "data/attended_share.h"
 #include "kernels/backend.h"
+#include "kernels/gpu_workspace.h"
 #include "optim/routing.h"
 #include "train/data_need.h"
 #include "train/device.h"
@@ -71,9 +72,11 @@ std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
     if (size != share / size) sizes.push_back(share / size);
   }
   std::sort(sizes.rbegin(), sizes.rend());
+  int64_t most = most_tokens_at_once / config.batch.sequence_length;
+  if (config.device == Device::cuda) most = std::min(most, gpu_limits(planned_shared_bytes).batch);
   std::string larger;
   for (int64_t size : sizes) {
-    if (size > most_tokens_at_once / config.batch.sequence_length) continue;
+    if (size > most) continue;
     config.batch.micro_batch = size;
     const auto bytes = static_cast<double>(make_plan(config, ranks).total_bytes);
     if (bytes <= memory && size == share)

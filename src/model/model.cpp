@@ -49,8 +49,7 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
          config.positions);
   const Limits most = backend.limits();
   auto check_limit = [&](const char* field, int64_t found, int64_t allowed) {
-    if (found > allowed)
-      fail("model: {}: found {}, expected at most {} on the device \"{}\"", field, found, allowed, backend.name());
+    if (found > allowed) fail("model: {}: found {}, expected at most {} on a GPU", field, found, allowed);
   };
   const bool gpt2 = config.family == Family::gpt2;
   check_limit(gpt2 ? "n_embd / n_head" : "head_dim (hidden_size / num_attention_heads)", config.head_dim,

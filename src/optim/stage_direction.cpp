@@ -66,6 +66,7 @@ void aurora(StageRun& x) {
       x.backend.sums_of_squares(norms, x.matrices(), along, 1);
       x.backend.power(norms, {f(std::pow(aspect, r.balance_exponent)), 1e-14f, f(-r.balance_exponent)});
       x.backend.multiply(d, norms);
+      x.backend.power(d, {});  // keeps d finite: each round multiplies the d of a row of zeros by a large factor
       x.backend.copy(work, original);
     }
     x.backend.scale_along(work, d, along);

@@ -134,6 +134,32 @@ TEST_P(OptimizerAxes, PassesNaNOn) {
   }
 }
 
+// With a small eps, the factors of a row and of a column of zeros are so large that their product overflows.
+TEST_P(OptimizerAxes, NormalizesZerosToZeros) {
+  Buffer update(dtype(), {1, 2, 3}, {0, 0, 0, 0, 3, 4});
+  NormalizeRule rule;
+  rule.rows = rule.columns = true;
+  rule.exponent = -1;
+  rule.eps = 1e-20f;
+  rule.eps_mode = Eps::inside;
+  backend().normalize(update, rule);
+  expect_close(update.read(), {0, 0, 0, 0, 3.0 / (25 * 9), 4.0 / (25 * 16)}, dtype(), "update");
+}
+
+// The square of NorMuon's r = 1 / (sqrt(v) + eps) overflows where v is 0.
+TEST(OptimizerAxesOnce, AdaptiveFactorsOfARowOfZeros) {
+  Buffer factors(DType::f32, {1, 2}), sums(DType::f32, {1, 2}, {0, 4}), second(DType::f32, {2});
+  OptimizerSlot slot;
+  slot.second = second;
+  AdaptRule rule;
+  rule.normuon = true;
+  rule.beta = 0.5f;
+  rule.eps = 1e-30f;
+  backend().adaptive_factors(factors, {slot}, sums, {}, rule);
+  EXPECT_NEAR(factors.read()[0], std::sqrt(2.0) * 1e30, 1e24);  // norm / sqrt(sum of r^2 update_sums) = 2 / sqrt(2)
+  EXPECT_NEAR(factors.read()[1], 1, 1e-6);
+}
+
 TEST_P(OptimizerAxes, KeepsTheLargest) {
   for (Along along : {Along::row, Along::column}) {
     const int64_t n = 2, rows = 7, cols = 5, k = width(along, rows, cols);

@@ -267,13 +267,12 @@ TEST(Failures, AHeadTooWideIsRefusedAtTheStart) {
   Json model = small_llama();
   model["head_dim"] = 264;
   auto backend = make_cuda_backend(0);
-  EXPECT_EQ(
-      error_of([&] { Model(*backend, model_from(model), ModelOptions()); }),
-      "model: head_dim (hidden_size / num_attention_heads): found 264, expected at most 256 on the device \"cuda\"");
+  EXPECT_EQ(error_of([&] { Model(*backend, model_from(model), ModelOptions()); }),
+            "model: head_dim (hidden_size / num_attention_heads): found 264, expected at most 256 on a GPU");
   Json gpt2 = small_gpt2();
   gpt2["n_embd"] = 528;
   EXPECT_EQ(error_of([&] { Model(*backend, model_from(gpt2), ModelOptions()); }),
-            "model: n_embd / n_head: found 264, expected at most 256 on the device \"cuda\"");
+            "model: n_embd / n_head: found 264, expected at most 256 on a GPU");
 }
 
 }  // namespace

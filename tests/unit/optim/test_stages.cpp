@@ -168,6 +168,20 @@ TEST(ShapeScale, NuclearIsTheDualNorm) {
   }
 }
 
+// A row of zeros has no direction. In each round, Aurora multiplies its factor d by a large number.
+TEST(Aurora, LeavesARowOfZerosInPlace) {
+  Trained x = one_matrix(recipe("aurora", R"("balance_steps": 12, "shape_scale": "none")"), 12, 6);
+  x.start();
+  const Floats before = x.values();
+  Floats g = normal_floats(72, 2);
+  std::fill(g.begin(), g.begin() + 6, 0.0f);
+  x.step(0, g);
+  Floats step = x.values();
+  for (size_t j = 0; j < step.size(); ++j) step[j] -= before[j];
+  for (int64_t i = 0; i < 12; ++i)  // the squared norms of 11 rows add up to 6
+    EXPECT_NEAR(dot(&step[6 * i], &step[6 * i], 6), i == 0 ? 0 : 1e-4 * 6 / 11, 2e-6) << i;
+}
+
 // With decay_last, weight decay applies to the weights after the step. If decay is cautious, a weight decays only if
 // the step changed it in the direction of 0.
 TEST(Decay, AfterTheStepFollowsItsMask) {

@@ -119,6 +119,25 @@ TEST(Plan, TheWorkspaceOfAGpuIsCounted) {
   EXPECT_EQ(make_plan(config, 1).bytes[workspace] - cpu, (32 << 20) + 4 * 64 * 12 * (1024 * 64 + 1024));
 }
 
+// What a GPU would refuse to train has no plan for a GPU.
+TEST(Plan, KeepsTheLimitsOfAGpu) {
+  TrainConfig wide = config_of("gpt2_124m", "none"), many = wide;
+  wide.model.head_dim = 264;
+  many.batch = {65536, 16, 0};
+  for (const auto& [config, refusal] :
+       {std::pair{&wide, "model: n_embd / n_head: found 264, expected at most 256 on a GPU"},
+        {&many, "model: micro_batch: found 65536, expected at most 65535 on a GPU"}}) {
+    EXPECT_NO_THROW(make_plan(*config, 1));
+    config->device = Device::cuda;
+    try {
+      make_plan(*config, 1);
+      ADD_FAILURE() << "expected: " << refusal;
+    } catch (const Error& error) {
+      EXPECT_EQ(std::string(error.what()), refusal);
+    }
+  }
+}
+
 TEST(Plan, TrafficIsThatOfOneAllReduce) {
   TrainConfig config = config_of("llama_130m", "optimizer");
   const double parameters = 4.0 * static_cast<double>(parameter_table(config.model).count());
