@@ -41,10 +41,18 @@ struct Rounding {
 // value that is subtracted from it. Decay applies where step * w >= 0 (same_sign_or_zero) or step * w > 0 (same_sign).
 enum class Mask : uint8_t { none, same_sign_or_zero, same_sign };
 
-// g = grad_scale * gradient; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-// w = (1 - decay) w - slot.scale * step * m / (root_scale * sqrt(v) + eps), with decay only where the mask allows it.
+// The factors of an exponential moving average, mean = keep * mean + take * x, with keep = beta and take = 1 - beta.
+// `take` is rounded last: the difference of 1 and the fp32 number nearest to 0.9999 is 1.4e-4 of itself too large.
+struct Ema {
+  float keep, take;
+  constexpr Ema(double beta) : keep(static_cast<float>(beta)), take(static_cast<float>(1 - beta)) {}
+};
+
+// g = grad_scale * gradient; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2, where `first` has beta1 and
+// `second` beta2; w = (1 - decay) w - slot.scale * step * m / (root_scale * sqrt(v) + eps), with decay only where the
+// mask allows it.
 struct AdamWRule {
-  float beta1, beta2;
+  Ema first = 0.9, second = 0.999;
   float root_scale, eps;
   float step, decay;
   float grad_scale = 1;
@@ -104,7 +112,7 @@ struct NormalizeRule {
 //   factor = r * norm / (sqrt(sum of r^2 update_sums) + eps).
 struct AdaptRule {
   bool normuon = false;
-  float beta = 0.99f;
+  Ema second = 0.99;
   float eps = 1e-8f;
   bool eps_inside = false;
   float clamp = 0;
@@ -116,7 +124,7 @@ struct AdaptRule {
 // v = beta v + (1 - beta) x^2, where x is the update, or grad_scale * gradient if of_gradient;
 // update /= root_scale * sqrt(v) + eps.
 struct SecondMomentRule {
-  float beta = 0.95f;
+  Ema second = 0.95;
   float eps = 1e-8f;
   float root_scale = 1;
   bool of_gradient = false;

@@ -39,8 +39,8 @@ void CpuBackend::do_adamw(const std::vector<OptimizerSlot>& slots, const AdamWRu
 #pragma omp simd
     for (int64_t j = 0; j < count; ++j) {
       float gradient = rule.grad_scale * g[j];
-      float mean = rule.beta1 * m[j] + (1.0f - rule.beta1) * gradient;
-      float square = rule.beta2 * v[j] + (1.0f - rule.beta2) * gradient * gradient;
+      float mean = rule.first.keep * m[j] + rule.first.take * gradient;
+      float square = rule.second.keep * v[j] + rule.second.take * gradient * gradient;
       m[j] = mean;
       v[j] = square;
       u[j] = rule.step * mean / (rule.root_scale * std::sqrt(square) + rule.eps);
@@ -96,7 +96,7 @@ void CpuBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot
 #pragma omp simd
     for (int64_t j = 0; j < count; ++j) {
       const float value = scale * x[j];
-      const float square = rule.beta * v[j] + (1.0f - rule.beta) * value * value;
+      const float square = rule.second.keep * v[j] + rule.second.take * value * value;
       v[j] = square;
       u[j] /= rule.root_scale * std::sqrt(square) + rule.eps;
     }

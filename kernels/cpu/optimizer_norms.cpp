@@ -170,7 +170,7 @@ void CpuBackend::do_adaptive_factors(Tensor factors, const std::vector<Optimizer
     if (rule.normuon) {
       double before = 0, after = 0;
       for (int64_t j = 0; j < k; ++j) {
-        v[j] = rule.beta * v[j] + (1.0f - rule.beta) * u[j] / rule.width;
+        v[j] = rule.second.keep * v[j] + rule.second.take * u[j] / rule.width;
         f[j] = 1.0f / (std::sqrt(v[j]) + rule.eps);
         before += u[j];
         after += double{f[j]} * f[j] * u[j];
@@ -183,7 +183,7 @@ void CpuBackend::do_adaptive_factors(Tensor factors, const std::vector<Optimizer
     const float* g = gradient_sums.as<float>() + s * k;
     double sum = 0;
     for (int64_t j = 0; j < k; ++j) {
-      v[j] = rule.beta * v[j] + (1.0f - rule.beta) * g[j];
+      v[j] = rule.second.keep * v[j] + rule.second.take * g[j];
       f[j] = std::sqrt(u[j]) / (rule.eps_inside ? std::sqrt(v[j] + rule.eps) : std::sqrt(v[j]) + rule.eps);
       sum += f[j];
     }

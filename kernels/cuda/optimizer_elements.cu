@@ -25,8 +25,8 @@ __global__ void __launch_bounds__(block, 3) adamw_kernel(const __grid_constant__
 #pragma unroll
     for (int j = 0; j < n; ++j) {
       float gradient = rule.grad_scale * g[j];
-      m[j] = rule.beta1 * m[j] + (1.0f - rule.beta1) * gradient;
-      v[j] = rule.beta2 * v[j] + (1.0f - rule.beta2) * gradient * gradient;
+      m[j] = rule.first.keep * m[j] + rule.first.take * gradient;
+      v[j] = rule.second.keep * v[j] + rule.second.take * gradient * gradient;
       keep[j] = 1.0f - rule.decay;
       step[j] = s.scale * (rule.step * m[j] / (rule.root_scale * sqrtf(v[j]) + rule.eps));
     }
@@ -62,7 +62,7 @@ __global__ void second_moment_kernel(const __grid_constant__ SlotList list, Seco
 #pragma unroll
     for (int j = 0; j < n; ++j) {
       float value = rule.of_gradient ? rule.grad_scale * x[j] : u[j];
-      v[j] = rule.beta * v[j] + (1.0f - rule.beta) * value * value;
+      v[j] = rule.second.keep * v[j] + rule.second.take * value * value;
       u[j] /= rule.root_scale * sqrtf(v[j]) + rule.eps;
     }
     store_any(s.second, i, list.types.second, v);

@@ -97,12 +97,12 @@ __global__ void adaptive_factors_kernel(float* factors, const __grid_constant__ 
   float before = 0.0f, after = 0.0f;
   for (int64_t j = threadIdx.x; j < k; j += blockDim.x) {
     if (rule.normuon) {
-      v[j] = rule.beta * v[j] + (1.0f - rule.beta) * u[j] / rule.width;
+      v[j] = rule.second.keep * v[j] + rule.second.take * u[j] / rule.width;
       f[j] = 1.0f / (sqrtf(v[j]) + rule.eps);
       before += u[j];
       after += f[j] * (f[j] * u[j]);  // the square of f may overflow, and u may be 0
     } else {
-      v[j] = rule.beta * v[j] + (1.0f - rule.beta) * g[j];
+      v[j] = rule.second.keep * v[j] + rule.second.take * g[j];
       f[j] = sqrtf(u[j]) / (rule.eps_inside ? sqrtf(v[j] + rule.eps) : sqrtf(v[j]) + rule.eps);
       before += f[j];
     }

@@ -56,7 +56,7 @@ void run(StageRun& x) {
   const double t = static_cast<double>(x.now.t);
   if (by_element(r)) {
     SecondMomentRule rule;
-    rule.beta = f(r.beta2);
+    rule.second = r.beta2;
     rule.eps = f(r.adapt_eps);
     rule.of_gradient = r.adapt == Adapt::gradient_moment;
     if (rule.of_gradient) rule.root_scale = f(1 / std::sqrt(1 - std::pow(r.beta2, t)));
@@ -67,7 +67,7 @@ void run(StageRun& x) {
   const int64_t k = count_along(along, x.rows(), x.cols());
   AdaptRule rule;
   rule.normuon = !r.scales_rate();
-  rule.beta = f(r.beta2);
+  rule.second = r.beta2;
   rule.eps = f(r.adapt_eps);
   rule.eps_inside = r.adapt_eps_inside;
   rule.clamp = f(r.clamp);

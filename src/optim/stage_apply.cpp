@@ -59,8 +59,8 @@ void decay_switches(Recipe& r, Switches& s) {
 AdamWRule adamw_rule(const Recipe& r, const Moment& now) {
   const double t = static_cast<double>(now.t), c1 = 1 - std::pow(r.beta1, t), c2 = 1 - std::pow(r.beta2, t);
   AdamWRule rule;
-  rule.beta1 = f(r.beta1);
-  rule.beta2 = f(r.beta2);
+  rule.first = r.beta1;
+  rule.second = r.beta2;
   rule.eps = f(r.eps);
   rule.root_scale = f(r.corrected_eps ? 1 / std::sqrt(c2) : 1);
   rule.step = f(r.corrected_eps ? now.lr / c1 : now.lr * std::sqrt(c2) / c1);

@@ -69,7 +69,7 @@ void split(StageRun& x) {
                      {f(x.recipe.magnitude_beta), f(1 - x.recipe.magnitude_beta),
                       f(1 / (1 - std::pow(x.recipe.magnitude_beta, t))), 0});
   SecondMomentRule second;
-  second.beta = f(x.recipe.beta2);
+  second.second = x.recipe.beta2;
   second.eps = f(x.recipe.magnitude_eps);
   second.root_scale = f(1 / std::sqrt(1 - std::pow(x.recipe.beta2, t)));
   second.of_gradient = true;

@@ -52,7 +52,7 @@ void run(StageRun& x) {
   if (grafted) {
     x.backend.copy(adam, x.update);
     SecondMomentRule rule;
-    rule.beta = f(r.beta2);
+    rule.second = r.beta2;
     rule.eps = f(r.graft_eps);
     rule.root_scale = f(1 / std::sqrt(correction));
     rule.of_gradient = true;

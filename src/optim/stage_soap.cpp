@@ -71,7 +71,7 @@ void switches(Recipe& r, Switches& s) {
 // or, for soap_momentum, of the rotated update.
 void adam_in_basis(StageRun& x, double root_scale) {
   SecondMomentRule rule;
-  rule.beta = f(x.recipe.beta2);
+  rule.second = x.recipe.beta2;
   rule.eps = f(x.recipe.precondition_eps);
   rule.root_scale = f(root_scale);
   rule.of_gradient = x.recipe.precondition != Precondition::soap_momentum;
@@ -93,7 +93,7 @@ void divide_by_scales(const Matrix& m) {
   backend.power(right, {1, 0, 2});
   backend.matmul(m.spare, left.view({m.rows, 1}), right);  // d^2
   SecondMomentRule rule;
-  rule.beta = 1;  // `second` stays d^2
+  rule.second = 1;  // `second` stays d^2
   rule.of_gradient = true;
   rule.grad_scale = 0;
   rule.root_scale = f(m.x.recipe.precondition_eps);

@@ -98,14 +98,14 @@ constexpr int64_t few = 100;
 TEST_P(Optimizers, AdamW) {
   for (auto [n, rows, cols] : shapes) {
     Matrices x = make(n, rows, cols);
-    AdamWRule rule{0.9f, 0.95f, 1.7f, 1e-3f, 0.02f, 0.03f, 0.5f, {}, n == 2 ? Mask::same_sign : Mask::none};
+    AdamWRule rule{0.9, 0.95, 1.7f, 1e-3f, 0.02f, 0.03f, 0.5f, {}, n == 2 ? Mask::same_sign : Mask::none};
     backend().adamw(x.slots, rule);
     for (int64_t i = 0; i < n; ++i) {
       Doubles m = x.first[i]->given(), v = x.second[i]->given();
       for (size_t j = 0; j < m.size(); ++j) {
         const double g = 0.5 * x.gradients[i]->given()[j];
-        m[j] = double{rule.beta1} * m[j] + (1 - double{rule.beta1}) * g;
-        v[j] = double{rule.beta2} * v[j] + (1 - double{rule.beta2}) * g * g;
+        m[j] = 0.9 * m[j] + 0.1 * g;
+        v[j] = 0.95 * v[j] + 0.05 * g * g;
       }
       expect_close(x.first[i]->read(), m, x.state(), "first");
       expect_close(x.second[i]->read(), v, x.state(), "second");
@@ -319,7 +319,7 @@ TEST_P(Optimizers, AdaptiveFactors) {
       AdaptRule rule;
       rule.normuon = kind >= 3;
       rule.target = kind == 4 ? 2.5f : 0;
-      rule.beta = 0.9f;
+      rule.second = 0.9;
       rule.eps = 1e-3f;
       rule.eps_inside = kind == 1;
       rule.clamp = kind == 2 ? 0.6f : 0;
@@ -333,7 +333,7 @@ TEST_P(Optimizers, AdaptiveFactors) {
         const double* g = gradient_sums.given().data() + i * k;
         double mean = 0, before = 0, after = 0;
         for (int64_t j = 0; j < k; ++j) {
-          v[j] = double{rule.beta} * v[j] + (1 - double{rule.beta}) * (rule.normuon ? u[j] / rule.width : g[j]);
+          v[j] = 0.9 * v[j] + 0.1 * (rule.normuon ? u[j] / rule.width : g[j]);
           const double root = rule.eps_inside ? std::sqrt(v[j] + rule.eps) : std::sqrt(v[j]) + rule.eps;
           f[j] = rule.normuon ? 1 / root : std::sqrt(u[j]) / root;
           mean += f[j] / static_cast<double>(k);
@@ -357,7 +357,7 @@ TEST_P(Optimizers, SecondMoment) {
     for (bool of_gradient : {false, true}) {
       Matrices x = make(n, rows, cols);
       Buffer update(dtype(), {n, rows, cols}, 7);
-      const SecondMomentRule rule{0.9f, 1e-2f, of_gradient ? 1.5f : 1.0f, of_gradient, 0.5f};
+      const SecondMomentRule rule{0.9, 1e-2f, of_gradient ? 1.5f : 1.0f, of_gradient, 0.5f};
       backend().second_moment(update, x.slots, rule);
       Doubles all = update.given();
       for (int64_t i = 0; i < n; ++i) {
@@ -365,7 +365,7 @@ TEST_P(Optimizers, SecondMoment) {
         for (size_t j = 0; j < v.size(); ++j) {
           double& u = all[static_cast<size_t>(i) * v.size() + j];
           const double value = of_gradient ? 0.5 * x.gradients[i]->given()[j] : u;
-          v[j] = double{0.9f} * v[j] + (1 - double{0.9f}) * value * value;
+          v[j] = 0.9 * v[j] + 0.1 * value * value;
           u /= double{rule.root_scale} * std::sqrt(v[j]) + double{1e-2f};
         }
         expect_close(x.second[i]->read(), v, x.state(), "second");
@@ -437,7 +437,7 @@ INSTANTIATE_TEST_SUITE_P(all, Optimizers,
 TEST(OptimizerRounding, Stochastic) {
   const int64_t cols = 40;
   Matrices x(2, 3, cols, 2, DType::f32);
-  AdamWRule rule{0.9f, 0.95f, 1, 1e-3f, 1e-4f, 0, 1, {true, 42, 7}};
+  AdamWRule rule{0.9, 0.95, 1, 1e-3f, 1e-4f, 0, 1, {true, 42, 7}};
   backend().adamw(x.slots, rule);
   for (int64_t i = 0; i < 2; ++i)
     for (size_t j = 0; j < static_cast<size_t>(3 * cols); ++j) {
@@ -458,6 +458,16 @@ TEST(OptimizerRounding, Stochastic) {
                   got == stored(bits + draw + slack))
           << "element " << element << ": exact " << exact << ", got " << got;
     }
+}
+
+// In fp32, 1 - beta would be 1.4e-4 of itself too large.
+TEST(OptimizerChecks, AveragesTakeTheExactShare) {
+  Buffer g(DType::f32, {1, 1}, {1}), m(DType::f32, {1, 1}, {0}), v(DType::f32, {1, 1}, {0}), w(DType::f32, {1, 1}, {0});
+  OptimizerSlot slot;
+  slot.gradient = g, slot.first = m, slot.second = v, slot.weight = w;
+  backend().adamw({slot}, {0.9999, 0.9999, 1, 1e-8f, 0, 0});
+  EXPECT_FLOAT_EQ(static_cast<float>(m.read()[0]), 1e-4f);
+  EXPECT_FLOAT_EQ(static_cast<float>(v.read()[0]), 1e-4f);
 }
 
 TEST(OptimizerChecks, NameTheArgument) {

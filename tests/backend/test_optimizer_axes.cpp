@@ -153,7 +153,7 @@ TEST(OptimizerAxesOnce, AdaptiveFactorsOfARowOfZeros) {
   slot.second = second;
   AdaptRule rule;
   rule.normuon = true;
-  rule.beta = 0.5f;
+  rule.second = 0.5;
   rule.eps = 1e-30f;
   backend().adaptive_factors(factors, {slot}, sums, {}, rule);
   EXPECT_NEAR(factors.read()[0], std::sqrt(2.0) * 1e30, 1e24);  // norm / sqrt(sum of r^2 update_sums) = 2 / sqrt(2)
