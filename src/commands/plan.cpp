@@ -222,11 +222,12 @@ void run_plan(const PlanOptions& options) {
   print_row("steps", "{} of {} sequences of {} tokens: {} tokens", config.run.steps, config.batch.sequences,
             config.batch.sequence_length,
             human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
-  if (!config.data.validation.empty() || !config.data.hellaswag.empty())
+  if (!config.data.validation.empty() || !config.data.hellaswag.empty()) {
+    const EvaluationSize size = evaluation_size(config);
     print_row("evaluation", "{}",
-              evaluation_need(config.run, config.average, tokens * options.ranks,
-                              static_cast<double>(evaluation_targets(config)),
-                              static_cast<double>(hellaswag_tokens(config))));
+              evaluation_need(config.run, config.average, tokens * options.ranks, static_cast<double>(size.targets),
+                              static_cast<double>(hellaswag_tokens(config)), static_cast<double>(size.padding)));
+  }
   const double disk = checkpoint_bytes(config, table);
   const int64_t kept = config.run.keep ? checkpoints_kept(config.run) : 0;
   print_row("disk", "{} a checkpoint{}", bytes(disk),

@@ -121,7 +121,8 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
   const auto targets = static_cast<double>(trainer.validation_targets()),
              hellaswag = static_cast<double>(trainer.hellaswag_tokens());
   if (targets + hellaswag > 0)
-    line("evaluation", evaluation_need(config.run, config.average, per_step, targets, hellaswag));
+    line("evaluation", evaluation_need(config.run, config.average, per_step, targets, hellaswag,
+                                       static_cast<double>(trainer.validation_tokens()) - targets));
   auto describe_schedule = [&](const std::string& whose, const Schedule& schedule) {
     if (schedule.from_step > trainer.steps_done())
       line("schedule",

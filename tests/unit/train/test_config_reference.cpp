@@ -283,6 +283,26 @@ TEST(DataNeed, EvaluationsAreAStatedPart) {
       << "an average is not scored";
   EXPECT_EQ(evaluation_need(run, {}, 2000, 150000, 1.35e6),
             "every 300 steps on 150K tokens and on HellaSwag's 1.35M tokens, about 50% of the run");
+  EXPECT_EQ(evaluation_need(run, {}, 2000, 150000, 0, 150000), "every 300 steps on 150K tokens, about 17% of the run")
+      << "4 evaluations of 300000 tokens, each a third of a step's work: 400000 of 2.4 million";
+}
+
+// 3 documents of 2 tokens and an end token, in rows of 64: the loss has 2 targets a row.
+TEST(DataNeed, PaddingIsComputed) {
+  const TemporaryFolder folder;
+  std::string bytes;
+  for (int document = 0; document < 3; ++document)
+    for (const int token : {65, 66, 256}) bytes += {static_cast<char>(token & 255), static_cast<char>(token >> 8)};
+  TrainConfig config = load_config(source_path("configs/quickstart.json"), {});
+  config.data.validation = {folder.write("documents.bin", bytes)};
+  config.data.reading = Reading::documents;
+  config.data.shards.format = ShardFormat::nanogpt;
+  config.data.shards.width = 2;
+  config.data.shards.end_id = 256;
+  config.batch.sequence_length = 64;
+  const EvaluationSize size = evaluation_size(config);
+  EXPECT_EQ(size.targets, 3 * 2);
+  EXPECT_EQ(size.padding, 3 * (64 - 2));
 }
 
 // The 10 evaluations of 40000 tokens take 6% of the run. An average is evaluated too, from its first step on.
