@@ -42,7 +42,7 @@ struct Rounding {
 enum class Mask : uint8_t { none, same_sign_or_zero, same_sign };
 
 // The factors of an exponential moving average, mean = keep * mean + take * x, with keep = beta and take = 1 - beta.
-// `take` is rounded last: the difference of 1 and the fp32 number nearest to 0.9999 is 1.4e-4 of itself too large.
+// `take` is rounded last: the difference of 1 and the fp32 number nearest to 0.9999 is 1.7e-4 of itself too large.
 struct Ema {
   float keep, take;
   constexpr Ema(double beta) : keep(static_cast<float>(beta)), take(static_cast<float>(1 - beta)) {}

@@ -227,9 +227,8 @@ void run_plan(const PlanOptions& options) {
             human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
   if (!config.data.validation.empty() || !config.data.hellaswag.empty())
     print_row("evaluation", "{}",
-              evaluation_need(config.run, config.average, tokens * options.ranks,
-                              static_cast<double>(evaluation_targets(config)),
-                              static_cast<double>(hellaswag_tokens(config))));
+              evaluation_need(config.run, config.average, tokens * options.ranks, evaluation_size(config),
+                              hellaswag_tokens(config)));
   const double disk = checkpoint_bytes(config, table);
   const int64_t kept = config.run.keep ? checkpoints_kept(config.run) : 0;
   print_row("disk", "{} a checkpoint{}", bytes(disk),

@@ -22,6 +22,7 @@ class ValidationSet {
 
   int64_t rows() const { return static_cast<int64_t>(row_targets_.size()); }
   int64_t targets() const { return targets_; }
+  int64_t tokens() const { return rows() * sequence_length_; }  // padding included
   int64_t sequence_length() const { return sequence_length_; }
   int64_t targets_of(int64_t row) const { return row_targets_[static_cast<size_t>(row)]; }
   const Dataset& data() const { return data_; }

@@ -340,9 +340,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .source = "modded-nanogpt track 3, entry 4, records/track_3_optimization/results/20260430_adamh at f411b3d",
      .routing = "hidden",
      .rule = "as adam-h",
-     .deviations = "Every eps is divided as in track3-muon. The matrices' rate rises over 250 steps and falls over all "
-                   "others. AdamW's rates fall over the last "
-                   "0.4 of the run there (a schedule of groups).",
+     .deviations = "Every eps is divided as in track3-muon. The matrices' rate rises over 250 steps, and is then on a "
+                   "line that falls from the first step to the last (schedule linear, falls_from start). AdamW's rates "
+                   "fall over the last 0.4 of the run there (a schedule of groups).",
      .settings = R"({"adapt_eps": 1.9073486328125e-14})",
      .adamw = track3_adamw,
      .checked = "modded-nanogpt's script",

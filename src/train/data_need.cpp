@@ -78,14 +78,15 @@ std::string data_need(const TrainConfig& config) {
   }
 }
 
-int64_t evaluation_targets(const TrainConfig& config) {
-  if (config.data.validation.empty()) return 0;
+EvaluationSize evaluation_size(const TrainConfig& config) {
+  if (config.data.validation.empty()) return {};
   const int64_t most = config.run.eval_tokens;
   try {
-    return ValidationSet(config.data, config.batch.sequence_length, config.model.vocabulary, most ? most : INT64_MAX)
-        .targets();
+    const ValidationSet set(config.data, config.batch.sequence_length, config.model.vocabulary,
+                            most ? most : INT64_MAX);
+    return {set.targets(), set.tokens() - set.targets()};
   } catch (const Error&) {
-    return most;
+    return {most, 0};
   }
 }
 
@@ -99,14 +100,16 @@ int64_t hellaswag_tokens(const TrainConfig& config) {
   }
 }
 
-std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step, double targets,
-                            double hellaswag) {
+std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step,
+                            EvaluationSize size, int64_t hellaswag) {
   std::string text = run.eval_every ? fmt::format("every {} steps", run.eval_every) : "at the end";
+  const auto targets = static_cast<double>(size.targets), padding = static_cast<double>(size.padding),
+             choices = static_cast<double>(hellaswag);
   if (targets > 0 || hellaswag == 0)
     text += targets > 0 ? fmt::format(" on {} tokens", human_count(targets)) : " on all validation data";
   if (hellaswag > 0)
-    text += fmt::format("{} on HellaSwag's {} tokens", targets > 0 ? " and" : "", human_count(hellaswag));
-  if (targets + hellaswag == 0 || run.steps == 0) return text;
+    text += fmt::format("{} on HellaSwag's {} tokens", targets > 0 ? " and" : "", human_count(choices));
+  if (targets + choices == 0 || run.steps == 0) return text;
   // The evaluations after step `begin`. The last one is at the end of the run.
   const auto after = [&](int64_t begin) {
     if (begin >= run.steps) return int64_t{0};
@@ -118,7 +121,8 @@ std::string evaluation_need(const RunConfig& run, const AverageConfig& average, 
   if (average.ema > 0) passes += after(average.ema_start);
   if (average.tail > 0) passes += after(std::max<int64_t>(run.steps - average.tail, 0));
   // A forward pass takes about a third of a step.
-  const double evaluated = (static_cast<double>(passes) * targets + static_cast<double>(evaluations) * hellaswag) / 3;
+  const double evaluated =
+      (static_cast<double>(passes) * (targets + padding) + static_cast<double>(evaluations) * choices) / 3;
   const double part = 100 * evaluated / (evaluated + static_cast<double>(run.steps) * tokens_per_step);
   return text + (part < 1 ? ", less than 1% of the run" : fmt::format(", about {:.0f}% of the run", part));
 }

@@ -20,17 +20,21 @@ std::string data_shortage(const TrainConfig& config, const BatchSource& batches)
 // cannot be opened, the text ends with the reason.
 std::string data_need(const TrainConfig& config);
 
-// The number of validation targets in one evaluation (evaluate/validation.h): 0 without validation data,
-// run.eval_tokens if the data cannot be opened.
-int64_t evaluation_targets(const TrainConfig& config);
+// The validation data of one evaluation (evaluate/validation.h): nothing without validation data, and run.eval_tokens
+// targets without padding if the data cannot be opened.
+struct EvaluationSize {
+  int64_t targets = 0;
+  int64_t padding = 0;  // tokens that are computed but are no targets
+};
+EvaluationSize evaluation_size(const TrainConfig& config);
 
 // The number of tokens that one evaluation on data.hellaswag computes, padding included; 0 if the config names no file
 // or it cannot be read.
 int64_t hellaswag_tokens(const TrainConfig& config);
 
-// A text such as "every 200 steps on 41.0K tokens, about 3% of the run". `targets` is the number of validation targets
-// in one evaluation, or 0 if unknown; `hellaswag` is hellaswag_tokens().
-std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step, double targets,
-                            double hellaswag = 0);
+// A text such as "every 200 steps on 41.0K tokens, about 3% of the run". No targets in `size` means that their number
+// is unknown; `hellaswag` is hellaswag_tokens(). Padding costs time like text, as it does in `tokens_per_step`.
+std::string evaluation_need(const RunConfig& run, const AverageConfig& average, double tokens_per_step,
+                            EvaluationSize size, int64_t hellaswag = 0);
 
 }  // namespace rowan

@@ -118,10 +118,9 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
   line("steps",
        fmt::format("{}, {} tokens, {}", config.run.steps, human_count(per_step * static_cast<double>(config.run.steps)),
                    epochs_text(config, trainer.batches())));
-  const auto targets = static_cast<double>(trainer.validation_targets()),
-             hellaswag = static_cast<double>(trainer.hellaswag_tokens());
-  if (targets + hellaswag > 0)
-    line("evaluation", evaluation_need(config.run, config.average, per_step, targets, hellaswag));
+  const EvaluationSize size{trainer.validation_targets(), trainer.validation_tokens() - trainer.validation_targets()};
+  if (size.targets + trainer.hellaswag_tokens() > 0)
+    line("evaluation", evaluation_need(config.run, config.average, per_step, size, trainer.hellaswag_tokens()));
   auto describe_schedule = [&](const std::string& whose, const Schedule& schedule) {
     if (schedule.from_step > trainer.steps_done())
       line("schedule",

@@ -92,7 +92,7 @@ double RunLog::seconds_left(int64_t step, double tokens_per_second) const {
   double evaluation = mean(Pause::evaluation);
   if (evaluation == 0)  // no evaluation yet; a forward pass takes about a third of a step
     evaluation =
-        static_cast<double>(trainer_.validation_targets() + trainer_.hellaswag_tokens()) / (3 * tokens_per_second);
+        static_cast<double>(trainer_.validation_tokens() + trainer_.hellaswag_tokens()) / (3 * tokens_per_second);
   const bool one_more = run.eval_every == 0 || run.steps % run.eval_every != 0;  // the evaluation at the end
   seconds += evaluation * static_cast<double>(times(run.eval_every) + one_more);
   double checkpoints = static_cast<double>(times(run.checkpoint_every));

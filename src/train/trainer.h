@@ -117,6 +117,8 @@ class Trainer {
   int64_t hellaswag_tokens() const { return hellaswag_rows(hellaswag_) * config_.batch.sequence_length; }
   // The number of targets in the validation set; 0 without validation data.
   int64_t validation_targets() const { return validation_ ? validation_->targets() : 0; }
+  // The number of tokens that an evaluation of it computes on all ranks, padding included.
+  int64_t validation_tokens() const { return validation_ ? validation_->tokens() : 0; }
   const Timeline& timeline() const;
 
  private:

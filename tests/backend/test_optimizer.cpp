@@ -460,7 +460,7 @@ TEST(OptimizerRounding, Stochastic) {
     }
 }
 
-// In fp32, 1 - beta would be 1.4e-4 of itself too large.
+// In fp32, 1 - beta would be 1.7e-4 of itself too large.
 TEST(OptimizerChecks, AveragesTakeTheExactShare) {
   Buffer g(DType::f32, {1, 1}, {1}), m(DType::f32, {1, 1}, {0}), v(DType::f32, {1, 1}, {0}), w(DType::f32, {1, 1}, {0});
   OptimizerSlot slot;

@@ -272,17 +272,37 @@ TEST(ResolvedConfig, AnEvaluationReadsWhat20StepsRead) {
 TEST(DataNeed, EvaluationsAreAStatedPart) {
   RunConfig run;
   run.steps = 1000;
-  EXPECT_EQ(evaluation_need(run, {}, 2000, 40000), "at the end on 40.0K tokens, less than 1% of the run");
+  EXPECT_EQ(evaluation_need(run, {}, 2000, {40000}), "at the end on 40.0K tokens, less than 1% of the run");
   run.eval_every = 100;
-  EXPECT_EQ(evaluation_need(run, {}, 2000, 40000), "every 100 steps on 40.0K tokens, about 6% of the run");
+  EXPECT_EQ(evaluation_need(run, {}, 2000, {40000}), "every 100 steps on 40.0K tokens, about 6% of the run");
   run.eval_every = 300;  // an evaluation at the end is added
-  EXPECT_EQ(evaluation_need(run, {}, 2000, 150000), "every 300 steps on 150K tokens, about 9% of the run");
-  EXPECT_EQ(evaluation_need(run, {}, 2000, 0), "every 300 steps on all validation data");
-  EXPECT_EQ(evaluation_need(run, {.ema = 0.9}, 2000, 0, 1.5e6),
+  EXPECT_EQ(evaluation_need(run, {}, 2000, {150000}), "every 300 steps on 150K tokens, about 9% of the run");
+  EXPECT_EQ(evaluation_need(run, {}, 2000, {}), "every 300 steps on all validation data");
+  EXPECT_EQ(evaluation_need(run, {.ema = 0.9}, 2000, {}, 1500000),
             "every 300 steps on HellaSwag's 1.50M tokens, about 50% of the run")
       << "an average is not scored";
-  EXPECT_EQ(evaluation_need(run, {}, 2000, 150000, 1.35e6),
+  EXPECT_EQ(evaluation_need(run, {}, 2000, {150000}, 1350000),
             "every 300 steps on 150K tokens and on HellaSwag's 1.35M tokens, about 50% of the run");
+  EXPECT_EQ(evaluation_need(run, {}, 2000, {150000, 150000}), "every 300 steps on 150K tokens, about 17% of the run")
+      << "4 evaluations of 300000 tokens, each a third of a step's work: 400000 of 2.4 million";
+}
+
+// 3 documents of 2 tokens and an end token, in rows of 64: the loss has 2 targets a row.
+TEST(DataNeed, PaddingIsComputed) {
+  const TemporaryFolder folder;
+  std::string bytes;
+  for (int document = 0; document < 3; ++document)
+    for (const int token : {65, 66, 256}) bytes += {static_cast<char>(token & 255), static_cast<char>(token >> 8)};
+  TrainConfig config = load_config(source_path("configs/quickstart.json"), {});
+  config.data.validation = {folder.write("documents.bin", bytes)};
+  config.data.reading = Reading::documents;
+  config.data.shards.format = ShardFormat::nanogpt;
+  config.data.shards.width = 2;
+  config.data.shards.end_id = 256;
+  config.batch.sequence_length = 64;
+  const EvaluationSize size = evaluation_size(config);
+  EXPECT_EQ(size.targets, 3 * 2);
+  EXPECT_EQ(size.padding, 3 * (64 - 2));
 }
 
 // The 10 evaluations of 40000 tokens take 6% of the run. An average is evaluated too, from its first step on.
@@ -297,7 +317,7 @@ TEST(DataNeed, AnAverageCostsAnotherPass) {
                                          {AverageConfig{.tail = 250}, 8},
                                          {AverageConfig{.tail = 5000}, 12},
                                          {AverageConfig{.ema = 0.9, .tail = 250}, 13}})
-    EXPECT_EQ(evaluation_need(run, average, 2000, 40000),
+    EXPECT_EQ(evaluation_need(run, average, 2000, {40000}),
               fmt::format("every 100 steps on 40.0K tokens, about {}% of the run", percent));
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -214,6 +215,25 @@ TEST(PublishedSettings, EveryFigureBelongsToAConfigAndAllSweepsAreValid) {
       if (entry.path().filename().string().starts_with("sweep_")) {
         EXPECT_NO_THROW(load_sweep(entry.path().string(), {}, false)) << entry.path();
       }
+  }
+}
+
+// Of the results that fit a run, a report draws the curve whose `set` is that of the one in the table. Figures of a
+// config as it stands must therefore have one `set`.
+TEST(PublishedSettings, NoPointOfAConfigsOwnCurveIsHidden) {
+  for (const Paper& paper : papers()) {
+    const Json targets = load_targets((paper.folder / "targets.json").string());
+    for (const Json& item : targets) {
+      const Target target = parse_target(item);
+      SCOPED_TRACE(fmt::format("{} at step {}", target.config, target.step));
+      const Json config = load_config(target.config, {}).resolved;
+      if (!target_of(Json::array({item}), target.config, config)) continue;  // of the config with other values
+      const std::optional<Target> shown = target_of(targets, target.config, config);
+      ASSERT_TRUE(shown);
+      if (target.step != shown->step) {
+        EXPECT_EQ(target.set, shown->set);
+      }
+    }
   }
 }
 
