@@ -6,8 +6,8 @@
 The output is a gzip stream without compression (`... | zcat` shows the lines). If this program is killed, the stream
 has no proper end, and the tokenizer stops with an error instead of using an incomplete text. Files and their rows keep
 their order. A row without text, or with bytes that are not UTF-8, becomes {"text": null}, which the tokenizer
-counts as skipped. The column may have any of Arrow's string and binary types, also dictionary-encoded. Needs pyarrow
-(pip install pyarrow).
+counts as skipped. The column may have any of Arrow's string and binary types, also dictionary-encoded. Checksums of
+pages are compared where a file has them. Needs pyarrow (pip install pyarrow).
 """
 import argparse
 import json
@@ -60,7 +60,7 @@ def main():
     for name in arguments.files:
         not_text = 0
         try:
-            with parquet.ParquetFile(name) as file:
+            with parquet.ParquetFile(name, page_checksum_verification=True) as file:
                 schema = file.schema_arrow
                 if schema.names.count(arguments.column) != 1:
                     found = "two columns" if arguments.column in schema.names else "no column"

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace rowan {
 namespace {
@@ -66,7 +67,18 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
   return best.empty() ? "" : fmt::format("; did you mean '{}'?", best);
 }
 
-std::string_view current_spelling(std::string_view name) { return name == "f32" ? "fp32" : name; }
+std::string_view current_spelling(std::string_view name) {
+  // transformers has several names for one activation (ACT2FN in its activations.py), and published configs use them.
+  static constexpr std::pair<std::string_view, std::string_view> others[] = {{"f32", "fp32"},
+                                                                             {"swish", "silu"},
+                                                                             {"gelu_pytorch_tanh", "gelu_new"},
+                                                                             {"gelu_fast", "gelu_new"},
+                                                                             {"gelu_accurate", "gelu_new"},
+                                                                             {"gelu_python", "gelu"}};
+  for (const auto& [other, current] : others)
+    if (name == other) return current;
+  return name;
+}
 
 std::string join(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); }
 

@@ -21,7 +21,8 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
 // Joins names to "a, b, c".
 std::string join(const std::vector<std::string>& names);
 
-// "fp32" for "f32", which an earlier version wrote; else the name itself.
+// "fp32" for "f32", which an earlier version wrote; Rowan's name of an activation that transformers names twice; else
+// the name itself.
 std::string_view current_spelling(std::string_view name);
 
 // The spellings of an enum (base/enum_names.h), in the order of its values.

@@ -87,6 +87,7 @@ void run_new(const NewArguments& arguments) {
   options.out = data;
   options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const TokenizeResult made = tokenize(options, *tokenizer, [](const TokenizeProgress&) {});
+  for (const std::string& line : left_out(made)) tell("{}\n", line);
   Json shards = {{"train", data + "/train-*.bin"}};
   if (made.validation_tokens > 0)
     shards["validation"] = data + "/validation-*.bin";

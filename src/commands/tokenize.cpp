@@ -58,8 +58,7 @@ class Meter {
       tell("warning: no text was held out for validation; use --validation or --validation-input\n");
     else if (result.validation_tokens == total.tokens)
       tell("warning: all text was held out for validation, and none is left to train on; use another --validation\n");
-    for (const auto& [reason, skipped] : result.skipped)
-      tell("skipped {}: {} (first: {})\n", skipped.count, reason, skipped.first);
+    for (const std::string& line : left_out(result)) tell("{}\n", line);
   }
 
  private:

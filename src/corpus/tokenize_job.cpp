@@ -365,6 +365,9 @@ class Job {
       fs::remove(folder_ / "progress.json");
       fail("found no document in the input{}", text_of(result_.skipped));
     }
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      if (sources_[i].bytes > 0 && sources_[i].documents == 0)
+        result_.without_documents.push_back(name_of_input(inputs_[i]));
     Json manifest = {{"format", manifest_format},
                      {"tokenizer",
                       {{"spec", tokenizer_.spec()},
@@ -389,6 +392,16 @@ std::string text_of(const AllSkipped& skipped) {
   for (const auto& [reason, records] : skipped)
     text += fmt::format("; {} skipped: {} (first {})", records.count, reason, records.first);
   return text;
+}
+
+std::vector<std::string> left_out(const TokenizeResult& result) {
+  std::vector<std::string> lines;
+  if (const std::vector<std::string>& inputs = result.without_documents; !inputs.empty())
+    lines.push_back(fmt::format("warning: {}{}: found no document", inputs[0],
+                                inputs.size() == 1 ? "" : fmt::format(", with {} more", inputs.size() - 1)));
+  for (const auto& [reason, records] : result.skipped)
+    lines.push_back(fmt::format("skipped {}: {} (first: {})", records.count, reason, records.first));
+  return lines;
 }
 
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,

@@ -69,8 +69,13 @@ struct TokenizeResult {
   TokenizeProgress total;
   AllSkipped skipped;
   uint64_t validation_tokens = 0;  // number of validation tokens among total.tokens
+  // Inputs that hold bytes of which no document came, such as a file with one JSON list of all documents.
+  std::vector<std::string> without_documents;
   bool already_done = false;
 };
+
+// Lines that say what was left out: inputs without documents, and the records skipped for each reason.
+std::vector<std::string> left_out(const TokenizeResult& result);
 
 // Tokenizes the inputs. Calls `progress` at the start and after every batch, from one thread at a time. If the folder
 // already holds the finished shards, checks them instead (header, size, checksum and document index of every shard),

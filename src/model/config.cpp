@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -57,7 +58,7 @@ void check_variants(JsonObject& object, Family family) {
   static const std::set<std::string> no = {"rope_interleaved",    "is_encoder_decoder", "add_cross_attention",
                                            "tie_encoder_decoder", "use_sliding_window", "use_mrope"};
   std::set<std::string> zero = {"hidden_dropout", "hidden_dropout_prob"};
-  if (family == Family::llama) zero.insert({"resid_pdrop", "embd_pdrop"});
+  if (family == Family::llama) zero.insert({"resid_pdrop", "embd_pdrop", "attn_pdrop"});
   for (const std::string& key : object.keys()) {
     if (no.contains(key) && object.boolean(key))
       object.fail(key, "found true, expected false: nothing else is implemented");
@@ -233,6 +234,13 @@ void finish_gpt2(JsonObject& object, ModelConfig& config) {
   config.residual_init_std = config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers));
   check_dropout(object, config.dropout, {"embd_pdrop", "attn_pdrop", "resid_pdrop"});
   require(object, "scale_attn_weights", true);
+  // transformers gives these sizes second names (attribute_map of GPT2Config).
+  for (const auto& [again, key, size] : {std::tuple("hidden_size", "n_embd", config.hidden),
+                                         {"num_hidden_layers", "n_layer", config.layers},
+                                         {"num_attention_heads", "n_head", config.heads},
+                                         {"max_position_embeddings", "n_positions", config.positions}})
+    if (object.has(again) && object.integer(again) != size)
+      object.fail(again, fmt::format("found {}, expected {} as in {}", object.integer(again), size, key));
   if (config.hidden % config.heads)
     object.fail("n_head", fmt::format("found {}, expected a divisor of n_embd {}", config.heads, config.hidden));
   config.head_dim = config.hidden / config.heads;

@@ -148,8 +148,11 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
   ExportFiles texts = beside;
   texts["config.json"] = json.dump(2) + "\n";
   Json generation = {{"do_sample", true}};
-  if (tokenizer)
-    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) generation[key] = tokenizer->end_id();
+  for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"})
+    if (tokenizer)
+      generation[key] = tokenizer->end_id();
+    else if (json.contains(key))  // beside generation_config.json, transformers does not look into config.json for it
+      generation[key] = json[key];
   texts["generation_config.json"] = generation.dump(2) + "\n";
   check_folder(folder, FolderKind::exported);
   if (folder_kind(folder) && !is_own_export(folder))

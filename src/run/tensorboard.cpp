@@ -70,15 +70,17 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, int64_
   double start = now();
   // TensorBoard reads the files of a folder in the order of their names, so the new name must sort after all others.
   // The clock alone does not ensure this: it may have been set back, or the last file may be of the same second.
+  // Plugins of TensorBoard may keep folders of their own here.
+  const std::string prefix = "events.out.tfevents.";
   std::string last;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error))
-    last = std::max(last, entry.path().filename().string());
+    if (const std::string file = entry.path().filename().string(); file.starts_with(prefix))
+      last = std::max(last, file);
   if (error) fail("cannot read {}: {}", folder.string(), error.message());
-  auto name = [&](double second) { return fmt::format("events.out.tfevents.{:010.0f}.{}.{}", second, host, getpid()); };
+  auto name = [&](double second) { return fmt::format("{}{:010.0f}.{}.{}", prefix, second, host, getpid()); };
   double second = std::floor(start);
-  if (last.starts_with("events.out.tfevents.") && name(second) <= last)
-    second = std::max(second, std::strtod(last.c_str() + std::strlen("events.out.tfevents."), nullptr) + 1);
+  if (name(second) <= last) second = std::max(second, std::strtod(last.c_str() + prefix.size(), nullptr) + 1);
   path_ = folder / name(second);
   file_.open(path_, std::ios::binary);
   write_record(event_head(start, 0) + bytes_field(3, "brain.Event:2"));

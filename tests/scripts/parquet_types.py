@@ -34,6 +34,15 @@ def read(column, folder):
     return [json.loads(line)["text"] for line in gzip.decompress(done.stdout).decode().splitlines()]
 
 
+def read_damaged(folder):
+    """Returns the error message for a file in which one letter of a text differs from the page's checksum."""
+    path = pathlib.Path(folder) / "damaged.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["hello", "world"]}), path, compression="none",
+                                use_dictionary=False, write_statistics=False, write_page_checksum=True)
+    path.write_bytes(path.read_bytes().replace(b"world", b"wOrld"))
+    return subprocess.run([sys.executable, SCRIPT, path], capture_output=True).stderr.decode()
+
+
 def main():
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -49,6 +58,10 @@ def main():
         message = read(pyarrow.array([1, 2]), folder)
         right &= message.endswith("column 'text' holds int64, expected text or bytes\n") and message.count("\n") == 1
         print(f"what is no text: {'right' if right else 'WRONG'}")
+        wrong += not right
+        message = read_damaged(folder)
+        right = "damaged.parquet: " in message and "checksum" in message.lower() and message.count("\n") == 1
+        print(f"a damaged page: {'right' if right else 'WRONG'}")
         wrong += not right
     sys.exit(wrong != 0)
 

@@ -170,6 +170,19 @@ TEST(TokenizeInputs, AFileUnderTwoNamesIsGivenTwice) {
 }
 
 // The sizes stay the same, so only checksums tell.
+TEST(TokenizeInputs, AnInputWithoutADocumentIsNamed) {
+  TemporaryFolder folder;
+  const std::string list = folder.write("list.json", R"([{"text": "a"}, {"text": "b"}])");
+  const std::string other = folder.write("other.jsonl", "{\"content\": \"a\"}\n{\"content\": \"b\"}\n");
+  const std::string empty = folder.write("empty.jsonl", ""), lines = folder.write("lines.jsonl", json_line("a"));
+  const TokenizeResult result = run(options_for({lines, list, empty, other}, folder / "out"));
+  EXPECT_EQ(result.total.documents, 1u);
+  EXPECT_EQ(left_out(result),
+            (std::vector<std::string>{"warning: " + list + ", with 1 more: found no document",
+                                      "skipped 3: no string field 'text' (first: " + list + ", line 1)"}));
+  EXPECT_TRUE(left_out(run(options_for({lines}, folder / "whole"))).empty());
+}
+
 TEST(TokenizeInputs, AnInputOfOtherTextIsNoticed) {
   TemporaryFolder folder;
   const std::string a = folder.write("a.jsonl", json_line("one")),

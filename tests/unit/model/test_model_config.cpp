@@ -91,14 +91,24 @@ TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
 // Published config.json files also have keys that do not describe the model.
 TEST(ModelConfig, ReadsPublishedFilesAsTheyAre) {
   for (const char* key :
-       {R"("head_dim": null)", R"("rope_scaling": null)", R"("rope_scaling": {"rope_type": "default"})",
-        R"("sliding_window": null)", R"("num_key_value_heads": null)", R"("attention_dropout": null)",
-        R"("transformers.js_config": {"dtype": "q4"})", R"("_attn_implementation_autoset": true)",
-        R"("id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0})", R"("add_cross_attention": false)",
-        R"("is_encoder_decoder": false)", R"("is_decoder": true)", R"("pruned_heads": {})",
+       {R"("head_dim": null)",
+        R"("rope_scaling": null)",
+        R"("rope_scaling": {"rope_type": "default"})",
+        R"("sliding_window": null)",
+        R"("num_key_value_heads": null)",
+        R"("attention_dropout": null)",
+        R"("transformers.js_config": {"dtype": "q4"})",
+        R"("_attn_implementation_autoset": true)",
+        R"("id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0})",
+        R"("add_cross_attention": false)",
+        R"("is_encoder_decoder": false)",
+        R"("is_decoder": true)",
+        R"("pruned_heads": {})",
         R"("partial_rotary_factor": 1.0)",
+        R"("resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0)",
         R"("bad_words_ids": null, "do_sample": false, "temperature": 0.6, "top_p": 0.9, "max_length": 4096)",
-        R"("eos_token_id": [128001, 128008])", R"("layer_types": ["full_attention", "full_attention"])",
+        R"("eos_token_id": [128001, 128008])",
+        R"("layer_types": ["full_attention", "full_attention"])",
         R"("rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "factor": null})",
         R"("unsloth_version": "2024.9", "tokenizer_class": "LlamaTokenizer", "_commit_hash": "0123")"}) {
     const std::string text = std::string(tiny) + ", " + key + "}";
@@ -116,11 +126,32 @@ TEST(ModelConfig, ReadsPublishedFilesAsTheyAre) {
             std::string::npos);
 }
 
+// The names that transformers gives to one function, and the second names of GPT-2's sizes.
+TEST(ModelConfig, ReadsWhatTransformersNamesTwice) {
+  EXPECT_EQ(parse(std::string(tiny) + R"(, "hidden_act": "swish"})").activation, Activation::silu);
+  EXPECT_EQ(parse(std::string(tiny) + R"(, "hidden_act": "swish"})").resolved["hidden_act"], "silu");
+  const std::string gpt2 = R"({"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64)";
+  for (const char* same : {"gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate"})
+    EXPECT_EQ(parse(gpt2 + R"(, "activation_function": ")" + same + "\"}").activation, Activation::gelu_tanh) << same;
+  EXPECT_EQ(parse(gpt2 + R"(, "activation_function": "gelu_python"})").activation, Activation::gelu_erf);
+  for (const char* other : {"quick_gelu", "gelu_10", "relu"})
+    EXPECT_NE(
+        config_error(gpt2 + R"(, "activation_function": ")" + other + "\"}").find("expected one of gelu_new, gelu"),
+        std::string::npos);
+
+  const std::string again = R"(, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4)";
+  EXPECT_EQ(config_error(gpt2 + again + R"(, "max_position_embeddings": 64})"), "");
+  EXPECT_NE(config_error(gpt2 + again + R"(, "max_position_embeddings": 32})")
+                .find("max_position_embeddings: found 32, expected 64 as in n_positions"),
+            std::string::npos);
+  EXPECT_FALSE(parse(gpt2 + again + "}").resolved.contains("hidden_size"));
+}
+
 TEST(ModelConfig, RefusesWhatWouldBeAnotherModel) {
   for (const char* key :
        {R"("add_cross_attention": true)", R"("is_encoder_decoder": true)", R"("pruned_heads": {"0": [1]})",
-        R"("partial_rotary_factor": 0.5)", R"("resid_pdrop": 0.1)", R"("layer_types": ["sliding_attention"])",
-        R"("sliding_window": 4096)", R"("quantization_config": {"bits": 4})",
+        R"("partial_rotary_factor": 0.5)", R"("resid_pdrop": 0.1)", R"("attn_pdrop": 0.1)",
+        R"("layer_types": ["sliding_attention"])", R"("sliding_window": 4096)", R"("quantization_config": {"bits": 4})",
         R"("rope_scaling": {"rope_type": "llama3"})", R"("auto_map": {"AutoModelForCausalLM": "modeling.Other"})"}) {
     const std::string text = std::string(tiny) + ", " + key + "}";
     const std::string name = std::string(key).substr(1, std::string(key).find('"', 1) - 1);

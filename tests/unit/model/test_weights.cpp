@@ -135,6 +135,15 @@ TEST_F(Weights, AnExportHasItsOwnDtypeAndIds) {
   EXPECT_EQ(config["bos_token_id"], 256);
   EXPECT_EQ(config["suppress_tokens"], Json({5, 6}));
   EXPECT_EQ(config["use_cache"], true);
+  EXPECT_EQ(Json::parse(read_file(hf() / "generation_config.json")),
+            Json({{"do_sample", true}, {"bos_token_id", 256}}));
+}
+
+// Such as a published GPT-2's config, and llm.c's shards, which name no tokenizer.
+TEST_F(Weights, WithoutATokenizerGenerationEndsWhereTheConfigSays) {
+  make(with(small_llama(), {{"bos_token_id", 3}, {"eos_token_id", {256, 4}}}));
+  const Json generation = Json::parse(read_file(hf() / "generation_config.json"));
+  EXPECT_EQ(generation, Json({{"do_sample", true}, {"bos_token_id", 3}, {"eos_token_id", {256, 4}}}));
 }
 
 TEST_F(Weights, WhatTransformersHasNoModelOfIsNotExported) {

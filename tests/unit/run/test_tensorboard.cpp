@@ -58,6 +58,9 @@ TEST(TensorBoard, EveryStartIsANewFile) {
   const std::filesystem::path folder = scratch / "starts";
   TensorBoardWriter first(folder), second(folder);
   EXPECT_GT(second.path(), first.path()) << "TensorBoard reads them in this order";
+  std::filesystem::create_directory(folder / "plugins");  // as TensorBoard's profiler makes
+  TensorBoardWriter third(folder);
+  EXPECT_GT(third.path(), second.path());
   EXPECT_THROW(TensorBoardWriter("/proc/rowan"), Error);
 }
 
