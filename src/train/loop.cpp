@@ -33,10 +33,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// All ranks must run the same binary: other builds may round differently, and other versions may exchange different
-// messages.
-std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
-
 // A note about a ruined checkpoint, with the command that goes back to the last sound checkpoint, if there is one.
 std::string ruin_text(const TrainConfig& config, const std::string& what) {
   const std::vector<fs::path> sound = list_checkpoints(fs::path(config.run.dir) / "checkpoints");
@@ -92,7 +88,6 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   std::unique_ptr<Profile> profile;
   Json state = Json::object();
   double peak = 0;
-  check_same(communicator, "the program", program_checksum());
   check_same(communicator, "config ", config.resolved);
   std::optional<TimedProducts> timed_products;
   if (config.products == Products::timed) timed_products.emplace(backend, communicator, dir / "products.json");

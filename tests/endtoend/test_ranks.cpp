@@ -370,6 +370,11 @@ TEST_F(Ranks, ThatDifferAreNamed) {
   expect_one_line(one_each({train, train, copy.string() + " train " + file().string()}),
                   "rank 2 differs from rank 0 and others: the program");
 
+  // Neither waits for the other until ROWAN_TIMEOUT, and the rank at fault speaks.
+  expect_one_line(one_each({train, "ROWAN_COMMUNICATOR=gloo " + train}),
+                  "rank 1 differs from rank 0: /ROWAN_COMMUNICATOR is \"gloo\", not \"auto\"");
+  expect_one_line(one_each({train, "ROWAN_TIMEOUT=soon " + train}), "rank 1: ROWAN_TIMEOUT: found 'soon'");
+
   // At first the corpora in the two folders differ. Later the checkpoints in the two folders differ.
   fs::create_directories(dir_ / "one");
   fs::create_directories(dir_ / "other");
