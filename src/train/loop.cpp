@@ -118,7 +118,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     }
   });
   peak = peak_of_all(backend, compute_dtype(config.precision), communicator, note);
-  check_same(communicator, "data ", trainer->batches().fingerprint());
+  check_same(communicator, "data ", trainer->data_read());
   const std::vector<std::string> devices = communicator.gather(backend.host_memory() ? "" : backend.describe());
   for (int rank = 1; first && rank < communicator.size(); ++rank)
     if (devices[rank] != devices[0]) {

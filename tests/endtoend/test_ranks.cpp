@@ -387,6 +387,13 @@ TEST_F(Ranks, ThatDifferAreNamed) {
   };
   expect_one_line(apart(""), "rank 1 differs from rank 0: data ");
   fs::copy_file(dir_ / "train.bin", dir_ / "other/train.bin", fs::copy_options::overwrite_existing);
+  write_small_shard(dir_ / "one/val.bin", 801);
+  write_small_shard(dir_ / "other/val.bin", 1601);
+  expect_one_line(apart("--set data.validation=val.bin"), "rank 1 differs from rank 0: data /validation/0/");
+  for (const char* label : {"0", "1"})
+    write_file_atomically(dir_ / (*label == '0' ? "one" : "other") / "hellaswag.jsonl",
+                          fmt::format(R"({{"ctx": "a", "endings": ["b", "c", "d", "e"], "label": {}}})", label));
+  expect_one_line(apart("--set data.hellaswag=hellaswag.jsonl"), "rank 1 differs from rank 0: data /hellaswag is ");
   for (const char* folder : {"one", "other"}) {
     const std::string lr = folder == std::string("one") ? "0.01" : "0.02";
     Outcome done = shell("cd " + (dir_ / folder).string() + " && " + local + "--set optimizer.lr=" + lr);
