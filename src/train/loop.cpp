@@ -1,6 +1,8 @@
 #include "train/loop.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "base/console.h"
@@ -62,6 +64,29 @@ double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, co
   }
   if (first) keep_peak(backend, dtype, communicator.size(), measured);
   return measured * communicator.size();
+}
+
+// Rank 0 has just written RUN/starts.jsonl. Throws AgreedError if another rank does not see that file: the first
+// checkpoint would fail. A network file system may show an earlier state for half a minute, so a rank looks again for a
+// minute, but not until the others take it for hung.
+void check_run_is_shared(Communicator& communicator, const fs::path& dir) {
+  if (communicator.size() == 1) return;
+  const auto seen = [file = dir / "starts.jsonl"]() -> std::string {
+    try {
+      return fs::exists(file) ? fmt::format("a file with the checksum {:016x}", hash64(read_file(file))) : "no file";
+    } catch (const std::exception& error) {
+      return message_of(error);
+    }
+  };
+  const std::string wanted = communicator.gather(communicator.rank() == 0 ? seen() : "")[0];
+  run_on_all_ranks(communicator, [&] {
+    const double end = steady_seconds() + std::min(60.0, communicator.timeout_seconds() / 2);
+    for (std::string mine; (mine = seen()) != wanted; std::this_thread::sleep_for(std::chrono::milliseconds(100)))
+      if (steady_seconds() > end)
+        fail(
+            "run.dir: {}: on {}, found {}, expected {} as rank 0 sees: all ranks must share the file system of run.dir",
+            (dir / "starts.jsonl").string(), machine_name(), mine, wanted);
+  });
 }
 
 // Runs `work`. If memory runs out, adds the memory plan to the error message.
@@ -137,11 +162,16 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   Json origin = place;
   origin["program"] = version();
   std::unique_ptr<RunLog> log;
-  const StopSignals signals;  // before this point a signal ends the process, because there is nothing to save
+  StopSignals signals;  // before this point a signal ends the process, because there is nothing to save
+  std::string other_text;
   run_on_all_ranks(communicator, [&] {
     if (!first) return;
-    const std::string other_text = shard_difference(state.value("validation", Json()), trainer->validation_shards());
+    other_text = shard_difference(state.value("validation", Json()), trainer->validation_shards());
     start->begin(place, !other_text.empty());
+  });
+  check_run_is_shared(communicator, dir);
+  run_on_all_ranks(communicator, [&] {
+    if (!first) return;
     progress.keep_log(dir / "log.txt");
     print_start_page(config, *trainer, backend, communicator, peak, progress);
     log = std::make_unique<RunLog>(config, *trainer, progress, peak, !chosen.empty(), start->evaluates_again(),

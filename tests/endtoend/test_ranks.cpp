@@ -394,6 +394,12 @@ TEST_F(Ranks, ThatDifferAreNamed) {
     write_file_atomically(dir_ / (*label == '0' ? "one" : "other") / "hellaswag.jsonl",
                           fmt::format(R"({{"ctx": "a", "endings": ["b", "c", "d", "e"], "label": {}}})", label));
   expect_one_line(apart("--set data.hellaswag=hellaswag.jsonl"), "rank 1 differs from rank 0: data /hellaswag is ");
+
+  // The folder of the run is another one on each rank. It is looked for until half of ROWAN_TIMEOUT has passed.
+  EXPECT_FALSE(fs::exists(dir_ / "one/run")) << "a run of ranks that differ leaves nothing behind";
+  expect_one_line("ROWAN_TIMEOUT=20 " + apart(""), "rank 1: run.dir: run/starts.jsonl: on ");
+  EXPECT_FALSE(fs::exists(dir_ / "other/run"));
+  fs::remove_all(dir_ / "one/run");
   for (const char* folder : {"one", "other"}) {
     const std::string lr = folder == std::string("one") ? "0.01" : "0.02";
     Outcome done = shell("cd " + (dir_ / folder).string() + " && " + local + "--set optimizer.lr=" + lr);
