@@ -144,13 +144,14 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   });
   peak = peak_of_all(backend, compute_dtype(config.precision), communicator, note);
   check_same(communicator, "data ", trainer->data_read());
-  const std::vector<std::string> devices = communicator.gather(backend.host_memory() ? "" : backend.describe());
-  for (int rank = 1; first && rank < communicator.size(); ++rank)
+  const std::vector<std::string> devices = communicator.gather(backend.arithmetic());
+  // With another `shard`, every weight comes from its owner.
+  for (int rank = 1; first && config.shard == ShardMode::none && rank < communicator.size(); ++rank)
     if (devices[rank] != devices[0]) {
-      note(
-          fmt::format("warning: rank 0 has {}, rank {} has {}: sums on different GPUs differ, and with them the ranks' "
-                      "copies of the weights; run.check_weights_every compares them",
-                      devices[0], rank, devices[rank]));
+      note(fmt::format(
+          "warning: rank 0 has {}, rank {} has {}: their sums differ, and with them the ranks' copies of the "
+          "weights; run.check_weights_every compares them",
+          devices[0], rank, devices[rank]));
       break;
     }
   trainer->check_weights();
