@@ -335,7 +335,10 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
                     trainer->steps_done(), run.patience, log->best().value_or(0)));
     }
   });
-  if (!first) return 0;
+  if (!first) {
+    signals.stay();  // a rank that a signal ends now makes the launcher end rank 0, too
+    return 0;
+  }
   // The sample of a large model may take longer than the ranks wait for each other, so none waits for this page.
   print_end_page(config, log->validation(), *trainer, progress, wants_to_stop);
   if (const std::string text = log->time_text(); !text.empty()) note("time: " + text);
