@@ -62,6 +62,9 @@ class Backend {
   // A description of a CPU's model, threads and instruction set, or of a GPU's name and memory. It is the same in every
   // process that uses this device in this way.
   virtual std::string describe() const = 0;
+  // What the bits of sums depend on: the description, but of a CPU its instructions alone, since they do not depend on
+  // the threads.
+  virtual std::string arithmetic() const { return describe(); }
   // Whether matrix products of this dtype are fast on this device. The trainer warns if products of its compute dtype
   // are slow.
   virtual bool fast(DType dtype) const = 0;

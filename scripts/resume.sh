@@ -46,6 +46,9 @@ trap 'pass_on "$(kill -l USR1)"' USR1  # its number differs between systems
 # -f: under -m, `wait` would also return when the command is suspended, and the loop below would spin. bash 4 has no -f.
 finished=
 [ "${BASH_VERSINFO[0]}" -lt 5 ] || finished=-f
+# ROWAN_TIMEOUT may be a fraction, or have an exponent.
+patience=$(LC_ALL=C printf '%.0f' "${ROWAN_TIMEOUT:-300}" 2>/dev/null) || patience=300
+[ "$patience" -gt 0 ] || patience=1
 failures=0
 while true; do
   [ $asked -eq 0 ] || exit $((128 + asked))
@@ -59,7 +62,7 @@ while true; do
   [ $asked -eq 0 ] || exit $((128 + asked))
   case $code in
     0 | 124 | 126 | 127 | 129 | 130 | 138 | 143) exit $code ;;
-    2) [ $lasted -ge "${ROWAN_TIMEOUT:-300}" ] || exit 2 ;;
+    2) [ $lasted -ge "$patience" ] || exit 2 ;;
   esac
   [ $lasted -ge 3600 ] && failures=0
   failures=$((failures + 1))

@@ -20,6 +20,7 @@ class CpuBackend final : public Backend {
 
   std::string name() const override { return "cpu"; }
   std::string describe() const override;
+  std::string arithmetic() const override;
   bool fast(DType dtype) const override;
   double exponential_rate() override;  // rates.cpp
   bool host_memory() const override { return true; }

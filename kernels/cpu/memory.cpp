@@ -38,6 +38,12 @@ std::string CpuBackend::describe() const {
                      ROWAN_CPU_LEVEL, Bf16Products::describe());
 }
 
+// oneDNN chooses its instructions by the model of the CPU.
+std::string CpuBackend::arithmetic() const {
+  const std::string level = fmt::format("CPU level {}", ROWAN_CPU_LEVEL);
+  return Bf16Products::fast() ? fmt::format("{} ({}, {})", level, cpu_model(), Bf16Products::describe()) : level;
+}
+
 bool CpuBackend::fast(DType dtype) const { return dtype != DType::bf16 || Bf16Products::fast(); }
 
 // Large blocks come from mmap: the system allocates zeroed pages when they are first touched, and madvise requests huge

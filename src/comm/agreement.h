@@ -19,7 +19,8 @@ class AgreedError : public Error {
   using Error::Error;
 };
 
-// Throws AgreedError. For mistakes that every rank detects by itself, such as a wrong environment variable.
+// Throws AgreedError. For mistakes that every rank detects by itself. What a mistake follows from must be the same on
+// all ranks (check_same()), since ranks have environments of their own; before there is a communicator it need not be.
 template <typename... Args>
 [[noreturn]] void fail_on_all(fmt::format_string<Args...> format, Args&&... args) {
   throw AgreedError(fmt::format(format, std::forward<Args>(args)...));

@@ -25,11 +25,12 @@ std::unique_ptr<Communicator> make_communicator(const Launch& launch) {
 std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend) {
   const char* set = std::getenv("ROWAN_COMMUNICATOR");
   std::string choice = set ? set : "auto";
+  // First of all: fail_on_all() is only for what is the same on every rank.
+  check_same(host, "", {{"device", backend.name()}, {"ROWAN_COMMUNICATOR", choice}});
   if (choice != "auto" && choice != "mpi" && choice != "nccl") {
     fail_on_all("ROWAN_COMMUNICATOR: found '{}', expected auto, mpi or nccl", choice);
   }
   if (host.size() == 1 && choice != "nccl") return nullptr;
-  check_same(host, "", {{"device", backend.name()}, {"communicator", choice}});
   const bool no_mpi = std::getenv("ROWAN_RENDEZVOUS");
   if (no_mpi && choice == "mpi")
     fail_on_all("ROWAN_COMMUNICATOR: found 'mpi', expected auto or nccl, because ROWAN_RENDEZVOUS works without MPI");

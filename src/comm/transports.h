@@ -17,8 +17,8 @@ std::unique_ptr<Communicator> make_communicator(const Launch& launch);
 // memory. NCCL is chosen if ROWAN_COMMUNICATOR is nccl. With several ranks, it is also chosen in two other cases:
 //   ROWAN_RENDEZVOUS is set;
 //   ROWAN_COMMUNICATOR is unset or auto, every rank has a GPU of its own, and the build has NCCL.
-// Throws AgreedError if ROWAN_COMMUNICATOR is set but is not auto, mpi or nccl, or if NCCL is chosen for a device that
-// is not a GPU. `host` must outlive the result.
+// Throws AgreedError if the devices or ROWAN_COMMUNICATOR differ between ranks, if ROWAN_COMMUNICATOR is set but is not
+// auto, mpi or nccl, or if NCCL is chosen for a device that is not a GPU. `host` must outlive the result.
 std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend);
 
 std::unique_ptr<Communicator> make_single_communicator();

@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
@@ -7,6 +8,7 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "comm/agreement.h"
 #include "comm/transports.h"
 #include "commands/commands.h"
@@ -40,12 +42,23 @@ void check_own_folder(const TrainConfig& config, const std::vector<Edit>& edits)
       config.file, config.run.dir, folder.string());
 }
 
+// All ranks must run the same binary: other builds may round differently, and other versions may exchange different
+// messages.
+std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
+
+// Waits for the turn of this rank to report that it cannot reach the others. Rank 0 is the first. A launcher ends all
+// ranks once one has failed, so usually only one rank prints a line.
+void wait_for_turn(int rank) {
+  if (rank > 0) std::this_thread::sleep_for(std::chrono::seconds(2 + std::min(rank, 10)));
+}
+
 void run_train(const TrainOptions& options) {
   const Launch launch = detect_launch();
   std::unique_ptr<Communicator> host;
   int code = 0;
   try {
     host = make_communicator(launch);
+    check_same(*host, "the program", program_checksum());
     const int shared = threads_of_rank(*host);
     // 0 selects the backend's default number of threads, which is right for a single process and if OMP_NUM_THREADS is
     // set.
@@ -67,18 +80,21 @@ void run_train(const TrainOptions& options) {
     if (options.from >= 0) start.from = options.from;
     code = train(config, *backend, device ? *device : *host, start);
   } catch (const AgreedError& error) {
-    if (launch.rank == 0) tell("rowan: {}\n", error.what());
+    if (launch.rank == 0) {
+      tell("rowan: {}\n", error.what());
+    } else if (!host) {  // the environment of this rank alone may be wrong
+      wait_for_turn(launch.rank);
+      tell("rowan: rank {}: {}\n", launch.rank, error.what());
+    }
     code = 2;
   } catch (const std::exception& error) {
     if (launch.size == 1) throw;
+    if (!host) wait_for_turn(launch.rank);
     tell("rowan: rank {}: {}\n", launch.rank, message_of(error));
     if (host) host->abort(2);
     code = 2;
   }
   if (!code) return;
-  // A launcher may kill all ranks when the first one exits. If no communicator could be made, the other ranks wait a
-  // second, so that rank 0 can print the error.
-  if (launch.rank != 0 && !host) std::this_thread::sleep_for(std::chrono::seconds(1));
   host.reset();  // may wait for other ranks
   throw Exit{code};
 }

@@ -1,8 +1,11 @@
 #include "train/initial_weights.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/file_kind.h"
 #include "base/files.h"
+#include "base/mapped_guard.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"
 #include "run/run_folder.h"
@@ -101,6 +104,23 @@ fs::path find_weights(const std::string& init, const ModelConfig& model,
   fail("init: {}: found neither model.safetensors nor model.safetensors.index.json", path.string());
 }
 
+// Each rank reads the weights of its own shares. Throws AgreedError if the ranks would take them from different files:
+// if the tensors differ in names, shapes or first bytes.
+void check_same_weights(Communicator& communicator, const InitialWeights& weights) {
+  if (communicator.size() == 1) return;
+  constexpr size_t most = 4096;
+  Json tensors = Json::object();
+  run_on_all_ranks(communicator, [&] {
+    for (const std::string& name : weights.tensors.names()) {
+      const StoredTensor& tensor = weights.tensors.find(name);
+      const std::string_view begin(reinterpret_cast<const char*>(tensor.data), std::min(most, tensor.bytes()));
+      tensors[name] = fmt::format("{} {:016x}", tensor.describe(), hash64(begin));
+    }
+    check_mapped_files();
+  });
+  check_same(communicator, fmt::format("init: {}: shape and checksum of ", weights.file.string()), tensors);
+}
+
 }  // namespace
 
 fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
@@ -125,7 +145,9 @@ std::unique_ptr<InitialWeights> open_initial_weights(Communicator& communicator,
         if (!has_vanished(file.parent_path()) || tries == most_tries) throw;
       }
     });
-    if (communicator.sum({opened ? 0.0 : 1.0})[0] == 0) return opened;
+    if (communicator.sum({opened ? 0.0 : 1.0})[0] > 0) continue;
+    check_same_weights(communicator, *opened);
+    return opened;
   }
 }
 

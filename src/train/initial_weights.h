@@ -34,7 +34,8 @@ struct InitialWeights {
   TensorFiles tensors;
 };
 // Rank 0 finds the weights that `init` names, and every rank opens them. If a run that trains removes them in between,
-// rank 0 looks again. All ranks must call this. Throws AgreedError if the weights are missing or a setting differs.
+// rank 0 looks again. All ranks must call this. Throws AgreedError if the weights are missing or a setting differs, or
+// if ranks find different weights there.
 std::unique_ptr<InitialWeights> open_initial_weights(Communicator& communicator, const std::string& init,
                                                      const ModelConfig& model,
                                                      const std::function<void(const std::string&)>& warn);

@@ -1,6 +1,8 @@
 #include "train/loop.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "base/console.h"
@@ -33,10 +35,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// All ranks must run the same binary: other builds may round differently, and other versions may exchange different
-// messages.
-std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
-
 // A note about a ruined checkpoint, with the command that goes back to the last sound checkpoint, if there is one.
 std::string ruin_text(const TrainConfig& config, const std::string& what) {
   const std::vector<fs::path> sound = list_checkpoints(fs::path(config.run.dir) / "checkpoints");
@@ -68,6 +66,29 @@ double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, co
   return measured * communicator.size();
 }
 
+// Rank 0 has just written RUN/starts.jsonl. Throws AgreedError if another rank does not see that file: the first
+// checkpoint would fail. A network file system may show an earlier state for half a minute, so a rank looks again for a
+// minute, but not until the others take it for hung.
+void check_run_is_shared(Communicator& communicator, const fs::path& dir) {
+  if (communicator.size() == 1) return;
+  const auto seen = [file = dir / "starts.jsonl"]() -> std::string {
+    try {
+      return fs::exists(file) ? fmt::format("a file with the checksum {:016x}", hash64(read_file(file))) : "no file";
+    } catch (const std::exception& error) {
+      return message_of(error);
+    }
+  };
+  const std::string wanted = communicator.gather(communicator.rank() == 0 ? seen() : "")[0];
+  run_on_all_ranks(communicator, [&] {
+    const double end = steady_seconds() + std::min(60.0, communicator.timeout_seconds() / 2);
+    for (std::string mine; (mine = seen()) != wanted; std::this_thread::sleep_for(std::chrono::milliseconds(100)))
+      if (steady_seconds() > end)
+        fail(
+            "run.dir: {}: on {}, found {}, expected {} as rank 0 sees: all ranks must share the file system of run.dir",
+            (dir / "starts.jsonl").string(), machine_name(), mine, wanted);
+  });
+}
+
 // Runs `work`. If memory runs out, adds the memory plan to the error message.
 template <typename Work>
 auto with_plan(const TrainConfig& config, const Communicator& communicator, Work work) {
@@ -92,7 +113,6 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   std::unique_ptr<Profile> profile;
   Json state = Json::object();
   double peak = 0;
-  check_same(communicator, "the program", program_checksum());
   check_same(communicator, "config ", config.resolved);
   std::optional<TimedProducts> timed_products;
   if (config.products == Products::timed) timed_products.emplace(backend, communicator, dir / "products.json");
@@ -123,14 +143,15 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     }
   });
   peak = peak_of_all(backend, compute_dtype(config.precision), communicator, note);
-  check_same(communicator, "data ", trainer->batches().fingerprint());
-  const std::vector<std::string> devices = communicator.gather(backend.host_memory() ? "" : backend.describe());
-  for (int rank = 1; first && rank < communicator.size(); ++rank)
+  check_same(communicator, "data ", trainer->data_read());
+  const std::vector<std::string> devices = communicator.gather(backend.arithmetic());
+  // With another `shard`, every weight comes from its owner.
+  for (int rank = 1; first && config.shard == ShardMode::none && rank < communicator.size(); ++rank)
     if (devices[rank] != devices[0]) {
-      note(
-          fmt::format("warning: rank 0 has {}, rank {} has {}: sums on different GPUs differ, and with them the ranks' "
-                      "copies of the weights; run.check_weights_every compares them",
-                      devices[0], rank, devices[rank]));
+      note(fmt::format(
+          "warning: rank 0 has {}, rank {} has {}: their sums differ, and with them the ranks' copies of the "
+          "weights; run.check_weights_every compares them",
+          devices[0], rank, devices[rank]));
       break;
     }
   trainer->check_weights();
@@ -142,11 +163,16 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   Json origin = place;
   origin["program"] = version();
   std::unique_ptr<RunLog> log;
-  const StopSignals signals;  // before this point a signal ends the process, because there is nothing to save
+  StopSignals signals;  // before this point a signal ends the process, because there is nothing to save
+  std::string other_text;
   run_on_all_ranks(communicator, [&] {
     if (!first) return;
-    const std::string other_text = shard_difference(state.value("validation", Json()), trainer->validation_shards());
+    other_text = shard_difference(state.value("validation", Json()), trainer->validation_shards());
     start->begin(place, !other_text.empty());
+  });
+  check_run_is_shared(communicator, dir);
+  run_on_all_ranks(communicator, [&] {
+    if (!first) return;
     progress.keep_log(dir / "log.txt");
     print_start_page(config, *trainer, backend, communicator, peak, progress);
     log = std::make_unique<RunLog>(config, *trainer, progress, peak, !chosen.empty(), start->evaluates_again(),
@@ -309,7 +335,10 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
                     trainer->steps_done(), run.patience, log->best().value_or(0)));
     }
   });
-  if (!first) return 0;
+  if (!first) {
+    signals.stay();  // a rank that a signal ends now makes the launcher end rank 0, too
+    return 0;
+  }
   // The sample of a large model may take longer than the ranks wait for each other, so none waits for this page.
   print_end_page(config, log->validation(), *trainer, progress, wants_to_stop);
   if (const std::string text = log->time_text(); !text.empty()) note("time: " + text);

@@ -6,7 +6,7 @@
 namespace rowan {
 
 // The constructor installs the handlers; an ignored SIGHUP (nohup) stays ignored. The destructor restores the previous
-// handlers. Only one object may exist at a time.
+// handlers, unless stay() was called. Only one object may exist at a time.
 class StopSignals {
  public:
   StopSignals();
@@ -16,6 +16,13 @@ class StopSignals {
 
   // The first signal received, or 0.
   static int received();
+
+  // Leaves the handlers installed when this object is destroyed, so that later signals do not end the process, except a
+  // SIGINT that follows another signal.
+  void stay() { stays_ = true; }
+
+ private:
+  bool stays_ = false;
 };
 
 }  // namespace rowan

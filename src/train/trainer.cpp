@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/mapped_guard.h"
 #include "base/timeline.h"
 #include "comm/communicator.h"
@@ -68,6 +69,21 @@ void check_ids_of_tokenizer(const TrainConfig& config, const Tokenizer& tokenize
   if (validation) validation->data().look_through(tokenizer.vocab_size(), what);
 }
 
+std::string checksum_of(const std::vector<HellaSwagItem>& items) {
+  Hash64 hash;
+  const auto add = [&](const std::vector<int32_t>& ids) {
+    const size_t count = ids.size();
+    hash.add(&count, sizeof count);
+    hash.add(ids.data(), count * sizeof(int32_t));
+  };
+  for (const HellaSwagItem& item : items) {
+    add(item.context);
+    for (const std::vector<int32_t>& ending : item.endings) add(ending);
+    hash.add(&item.label, sizeof item.label);
+  }
+  return fmt::format("{:016x}", hash.value());
+}
+
 }  // namespace
 
 Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator)
@@ -113,6 +129,12 @@ std::vector<std::string> Trainer::shared_shards() const {
 }
 
 Json Trainer::validation_shards() const { return validation_ ? shard_fingerprints(validation_->data()) : Json(); }
+
+Json Trainer::data_read() const {
+  return {{"train", batches_.fingerprint()},
+          {"validation", validation_shards()},
+          {"hellaswag", hellaswag_.empty() ? Json() : Json(checksum_of(hellaswag_))}};
+}
 
 int64_t Trainer::first_sample(int64_t step, int64_t micro) const {
   return step * config_.batch.sequences +

@@ -111,6 +111,9 @@ class Trainer {
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
   // nullptr without validation data.
   const ValidationSet* validation_set() const { return validation_.get(); }
+  // What the config's data files hold, to be compared between ranks: the shards of data.train and data.validation, and
+  // a checksum of the items of data.hellaswag; null for those that the config does not name.
+  Json data_read() const;
   // The shards of the validation set (shard_fingerprints()); null without validation data.
   Json validation_shards() const;
   // The number of tokens that hellaswag() computes on all ranks, padding included; 0 without data.hellaswag.

@@ -344,6 +344,19 @@ TEST_F(Ranks, AStopReachesEveryRank) {
   }
 }
 
+// Rank 0 alone writes the sample at the end of a run. A stop of all ranks ends the sample, not the other ranks.
+TEST_F(Ranks, AStopAtTheEndLeavesARunThatIsDone) {
+  std::vector<pid_t> processes;
+  const pid_t launcher = start(
+      command(2, "run", "--set run.steps=2 --set run.sample_prompt=a --set run.sample_tokens=1000000"), 2, processes);
+  ASSERT_EQ(processes.size(), 2) << read_file(dir_ / "log");
+  while (read_file(dir_ / "log").find("done: 2 steps") == std::string::npos && parent_of(launcher))
+    std::this_thread::sleep_for(milliseconds(20));
+  std::this_thread::sleep_for(milliseconds(200));  // so that rank 1 has probably left the training loop
+  kill(launcher, SIGUSR1);
+  EXPECT_EQ(wait_for(launcher, 100), 0) << read_file(dir_ / "log");
+}
+
 TEST_F(Ranks, MistakesAreOneLine) {
   expect_one_line(command(5, "run"), "found 5 ranks, expected a divisor of 12");
   expect_one_line(command(3, "run", "--set batch.micro_batch=3"), "found 4 of 12 sequences for each of 3 ranks");
@@ -370,6 +383,11 @@ TEST_F(Ranks, ThatDifferAreNamed) {
   expect_one_line(one_each({train, train, copy.string() + " train " + file().string()}),
                   "rank 2 differs from rank 0 and others: the program");
 
+  // Neither waits for the other until ROWAN_TIMEOUT, and the rank at fault speaks.
+  expect_one_line(one_each({train, "ROWAN_COMMUNICATOR=gloo " + train}),
+                  "rank 1 differs from rank 0: /ROWAN_COMMUNICATOR is \"gloo\", not \"auto\"");
+  expect_one_line(one_each({train, "ROWAN_TIMEOUT=soon " + train}), "rank 1: ROWAN_TIMEOUT: found 'soon'");
+
   // At first the corpora in the two folders differ. Later the checkpoints in the two folders differ.
   fs::create_directories(dir_ / "one");
   fs::create_directories(dir_ / "other");
@@ -382,6 +400,24 @@ TEST_F(Ranks, ThatDifferAreNamed) {
   };
   expect_one_line(apart(""), "rank 1 differs from rank 0: data ");
   fs::copy_file(dir_ / "train.bin", dir_ / "other/train.bin", fs::copy_options::overwrite_existing);
+  write_small_shard(dir_ / "one/val.bin", 801);
+  write_small_shard(dir_ / "other/val.bin", 1601);
+  expect_one_line(apart("--set data.validation=val.bin"), "rank 1 differs from rank 0: data /validation/0/");
+  for (const char* label : {"0", "1"})
+    write_file_atomically(dir_ / (*label == '0' ? "one" : "other") / "hellaswag.jsonl",
+                          fmt::format(R"({{"ctx": "a", "endings": ["b", "c", "d", "e"], "label": {}}})", label));
+  expect_one_line(apart("--set data.hellaswag=hellaswag.jsonl"), "rank 1 differs from rank 0: data /hellaswag is ");
+  write_small_run(dir_ / "one/weights", small_llama(), 1);
+  write_small_run(dir_ / "other/weights", small_llama(), 2);
+  expect_one_line(apart("--set init=weights" + shard("optimizer")),
+                  "rank 1 differs from rank 0: init: weights/checkpoints/step_00000001/model.safetensors: shape and "
+                  "checksum of /");
+
+  // The folder of the run is another one on each rank. It is looked for until half of ROWAN_TIMEOUT has passed.
+  EXPECT_FALSE(fs::exists(dir_ / "one/run")) << "a run of ranks that differ leaves nothing behind";
+  expect_one_line("ROWAN_TIMEOUT=20 " + apart(""), "rank 1: run.dir: run/starts.jsonl: on ");
+  EXPECT_FALSE(fs::exists(dir_ / "other/run"));
+  fs::remove_all(dir_ / "one/run");
   for (const char* folder : {"one", "other"}) {
     const std::string lr = folder == std::string("one") ? "0.01" : "0.02";
     Outcome done = shell("cd " + (dir_ / folder).string() + " && " + local + "--set optimizer.lr=" + lr);
@@ -391,6 +427,21 @@ TEST_F(Ranks, ThatDifferAreNamed) {
   Outcome checked = shell(command(2, "run", "--set run.check_weights_every=5"));
   EXPECT_EQ(checked.code, 0) << checked.err;
 }
+
+#if defined(__x86_64__)
+TEST_F(Ranks, WithOtherInstructionsAreNamed) {
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2"))
+    GTEST_SKIP() << "this CPU has one level";
+  const std::string train =
+      rowan_command() + " train " + file().string() + " --set run.steps=1 --set run.dir=" + run("run").string();
+  const std::string says = "warning: rank 0 has CPU level v3, rank 1 has CPU level v2: their sums differ";
+  Outcome result = shell(one_each({"ROWAN_ISA=v3 " + train, "ROWAN_ISA=v2 " + train}));
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_NE(result.err.find(says), std::string::npos) << result.err;
+  result = shell(command(2, "alike", "--set run.steps=1"));
+  EXPECT_EQ(result.err.find("their sums differ"), std::string::npos) << result.err;
+}
+#endif
 
 }  // namespace
 }  // namespace rowan

@@ -54,6 +54,13 @@ for signal in HUP TERM USR1; do
   [ $code -eq $((128 + $(kill -l $signal))) ] || fail "found exit code $code after SIG$signal"
 done
 
+# ROWAN_TIMEOUT is any number of seconds: the command that fails after longer is tried again, a quick mistake is not.
+echo "[ -e '$folder/again' ] && exit 0; : >'$folder/again'; sleep 3; exit 2" >"$folder/late"
+ROWAN_TIMEOUT=1.5 bash "$source/scripts/resume.sh" sh "$folder/late" 2>"$folder/log" || fail "was not tried again: $(cat "$folder/log")"
+code=0
+ROWAN_TIMEOUT=1e3 bash "$source/scripts/resume.sh" sh -c 'exit 2' 2>"$folder/log" || code=$?
+[ $code -eq 2 ] && [ ! -s "$folder/log" ] || fail "found exit code $code and '$(cat "$folder/log")', expected 2 and nothing"
+
 # A command that cannot be started is not tried again.
 code=0
 bash "$source/scripts/resume.sh" "$folder/absent" 2>"$folder/log" || code=$?
