@@ -150,6 +150,8 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
   bool locked = false;
   while (true) {
     fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd_ < 0 && errno == ENOENT && patient_until)
+      fail("{}: the process that held it has ended, and has renamed or removed the folder", folder.string());
     if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
     locked = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
     // Errors other than EWOULDBLOCK may mean that the file system does not support flock(). The text of the lock file

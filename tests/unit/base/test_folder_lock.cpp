@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/folder_lock.h"
 #include "base/json.h"
+#include "error_of.h"
 
 namespace rowan {
 namespace {
@@ -70,6 +71,16 @@ TEST_F(FolderLockTest, OneHoldsItAndTheOtherIsToldWho) {
   }
   EXPECT_FALSE(fs::exists(dir_ / "lock"));
   EXPECT_EQ(refusal(), "taken");
+}
+
+// As with two exports into one folder: the first renames FOLDER.part to FOLDER.
+TEST_F(FolderLockTest, AFolderThatItsOwnerRenamesIsSaidToBeGone) {
+  const auto lock = take();
+  const fs::path renamed = dir_.string() + "_renamed";
+  const std::string error =
+      error_of([&] { FolderLock(dir_, "exports", [&](const std::string&) { fs::rename(dir_, renamed); }); });
+  EXPECT_EQ(error, dir_.string() + ": the process that held it has ended, and has renamed or removed the folder");
+  fs::remove_all(renamed);
 }
 
 TEST_F(FolderLockTest, ADeadProcessHoldsNothing) {
