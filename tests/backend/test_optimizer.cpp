@@ -465,7 +465,7 @@ TEST(OptimizerChecks, AveragesTakeTheExactShare) {
   Buffer g(DType::f32, {1, 1}, {1}), m(DType::f32, {1, 1}, {0}), v(DType::f32, {1, 1}, {0}), w(DType::f32, {1, 1}, {0});
   OptimizerSlot slot;
   slot.gradient = g, slot.first = m, slot.second = v, slot.weight = w;
-  backend().adamw({slot}, {0.9999, 0.9999, 1, 1e-8f, 0, 0});
+  backend().adamw({slot}, {0.9999, 0.9999, 1, 1e-8f, 0, 0, 1, {}});
   EXPECT_FLOAT_EQ(static_cast<float>(m.read()[0]), 1e-4f);
   EXPECT_FLOAT_EQ(static_cast<float>(v.read()[0]), 1e-4f);
 }
