@@ -131,10 +131,10 @@ std::string secret_from_environment() {
   try {
     text = read_file(file);
   } catch (const Error& error) {
-    fail_on_all("ROWAN_SECRET_FILE: {}", error.what());
+    fail("ROWAN_SECRET_FILE: {}", error.what());
   }
   while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
-  if (text.empty()) fail_on_all("ROWAN_SECRET_FILE: {} is empty", file);
+  if (text.empty()) fail("ROWAN_SECRET_FILE: {} is empty", file);
   return text;
 }
 

@@ -41,7 +41,7 @@ class Socket {
 class Rendezvous {
  public:
   // `address` is tcp:HOST:PORT or file:PATH (see make_tcp_communicator()). Throws AgreedError when it is malformed, or
-  // when the secret of tcp: is missing.
+  // when the secret of tcp: is missing, and Error when the file of the secret cannot be read on this machine.
   explicit Rendezvous(const std::string& address);
 
   const std::string& text() const { return address_; }

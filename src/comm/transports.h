@@ -34,8 +34,8 @@ std::unique_ptr<Communicator> make_mpi_communicator();
 //   file:PATH       rank 0 writes its addresses to the file PATH.JOB.STEP (Slurm's job and step numbers, or 0), and
 //                   removes the file when all ranks have connected or timeout_seconds() have passed.
 // If some ranks have not connected within timeout_seconds(), rank 0 prints a line that names them, and the ranks exit
-// with code 2. Throws AgreedError when the address is malformed, or when tcp: is used without a secret
-// (comm/rendezvous.h).
+// with code 2. Throws AgreedError when the address is malformed, or when tcp: is used without a secret,
+// and Error when the file of the secret cannot be read (comm/rendezvous.h).
 std::unique_ptr<Communicator> make_tcp_communicator(const Launch& launch, const std::string& address);
 
 // NCCL, with one GPU for each rank. `host` distributes NCCL's id to all ranks. Throws AgreedError in a build without

@@ -80,9 +80,10 @@ void run_train(const TrainOptions& options) {
     if (options.from >= 0) start.from = options.from;
     code = train(config, *backend, device ? *device : *host, start);
   } catch (const AgreedError& error) {
+    // Under mpirun the environment of one rank alone may be wrong; srun gives its own to all ranks.
     if (launch.rank == 0) {
       tell("rowan: {}\n", error.what());
-    } else if (!host) {  // the environment of this rank alone may be wrong
+    } else if (!host && launch.kind == Launch::Kind::mpi) {
       wait_for_turn(launch.rank);
       tell("rowan: rank {}: {}\n", launch.rank, error.what());
     }

@@ -462,7 +462,9 @@ TEST(OptimizerRounding, Stochastic) {
 
 // In fp32, 1 - beta would be 1.7e-4 of itself too large.
 TEST(OptimizerChecks, AveragesTakeTheExactShare) {
-  Buffer g(DType::f32, {1, 1}, {1}), m(DType::f32, {1, 1}, {0}), v(DType::f32, {1, 1}, {0}), w(DType::f32, {1, 1}, {0});
+  const Doubles zero{0}, one{1};
+  Buffer g(DType::f32, {1, 1}, one), m(DType::f32, {1, 1}, zero), v(DType::f32, {1, 1}, zero),
+      w(DType::f32, {1, 1}, zero);
   OptimizerSlot slot;
   slot.gradient = g, slot.first = m, slot.second = v, slot.weight = w;
   backend().adamw({slot}, {0.9999, 0.9999, 1, 1e-8f, 0, 0, 1, {}});
