@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/error.h"
 #include "base/files.h"
-#include "comm/agreement.h"
 #include "comm/rendezvous.h"
 #include "comm/transports.h"
 #include "free_port.h"
@@ -46,7 +46,7 @@ class RendezvousTest : public ::testing::Test {
   std::string error_of(const std::string& address) const {
     try {
       Rendezvous place(address);
-    } catch (const AgreedError& error) {
+    } catch (const Error& error) {
       return error.what();
     }
     return "";
