@@ -1,31 +1,17 @@
-// How larger operations of the CUDA backend divide their work, sizes of their scratch memory, and the limits of a GPU.
-// The kernels use these functions, and the dry backend counts memory and FLOPs with them. C++17, because CUDA sources
-// include this header.
+// How larger operations of the CUDA backend divide their work, and sizes of their scratch memory. The kernels use these
+// functions, and the dry backend counts memory and FLOPs with them. C++17, because CUDA sources include this header.
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
 #include "base/tensor.h"
-#include "kernels/backend.h"
 #include "kernels/model_rules.h"
 
 namespace rowan {
 
 // Bytes of cuBLASLt's workspace, which the CUDA backend allocates when it is created.
 constexpr size_t blas_workspace_bytes = size_t{32} << 20;
-
-// --- limits ---
-constexpr int64_t largest_head_dim = 256;  // of the attention kernels
-// The limits of a GPU whose blocks may use `shared_bytes` bytes of dynamic shared memory.
-inline Limits gpu_limits(int64_t shared_bytes) {
-  Limits limits;
-  limits.head_dim = largest_head_dim;
-  // In norm_backward, shared memory must hold at least one warp's sums for weight and bias.
-  limits.norm_width = shared_bytes / int64_t{2 * sizeof(float)};
-  limits.batch = 65535;  // CUDA's limit of gridDim.z
-  return limits;
-}
 
 // --- attention's backward on tensor cores (kernels/cuda/attention_backward.cu) ---
 // attention_block_rows: the rows for which a thread block computes results: queries for dq, keys for dk and dv.

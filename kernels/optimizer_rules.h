@@ -131,8 +131,8 @@ struct SecondMomentRule {
   float grad_scale = 1;
 };
 
-// x = factor * max(x + shift, floor)^exponent, at most 3e38, or 0 if the maximum is not positive. NaN stays NaN. If
-// `odd`, the rule is applied to |x + shift|, and the result gets the sign of x + shift.
+// x = factor * max(x + shift, floor)^exponent, at most largest_factor, or 0 if the maximum is not positive. NaN stays
+// NaN. If `odd`, the rule is applied to |x + shift|, and the result gets the sign of x + shift.
 struct PowerRule {
   float factor = 1, floor = 0, exponent = 1, shift = 0;
   bool odd = false;
@@ -152,7 +152,8 @@ struct RetractRule {
 // are finite.
 inline constexpr float largest_sum = 3.4028235e38f;
 
-// The largest factor by which normalize() multiplies an element. It is finite, so that zeros stay zeros.
+// The largest factor by which normalize() multiplies an element, and the largest result of power(). It is finite, so
+// that zeros stay zeros.
 inline constexpr float largest_factor = 3e38f;
 
 // x, but not below `least` or not above `most`. NaN stays NaN, unlike with fmax() and fmin().

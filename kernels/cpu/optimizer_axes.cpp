@@ -90,7 +90,8 @@ void CpuBackend::do_power(Tensor x, const PowerRule& rule) {
   for (int64_t i = 0; i < x.numel(); ++i) {
     const double shifted = double{values[i]} + rule.shift;
     const double base = std::max(rule.odd ? std::abs(shifted) : shifted, double{rule.floor});
-    const double result = std::min(base <= 0 ? 0.0 : rule.factor * std::pow(base, double{rule.exponent}), 3e38);
+    const double result =
+        std::min(base <= 0 ? 0.0 : rule.factor * std::pow(base, double{rule.exponent}), double{largest_factor});
     values[i] = static_cast<float>(rule.odd ? std::copysign(result, shifted) : result);
   }
 }

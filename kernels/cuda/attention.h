@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 
 #include "kernels/dropout.h"
+#include "kernels/gpu_limits.h"
 #include "kernels/gpu_workspace.h"
 
 namespace rowan::cuda {

@@ -15,6 +15,7 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/product_choices.h"
 #include "kernels/cuda/vector.cuh"
+#include "kernels/gpu_limits.h"
 #include "kernels/gpu_workspace.h"
 
 namespace rowan {

@@ -62,7 +62,7 @@ __global__ void scale_along_kernel(const __grid_constant__ SlotList list, Along 
 __global__ void power_kernel(float* x, int64_t count, PowerRule rule) {
   for (int64_t i = thread_index(); i < count; i += thread_count()) {
     double shifted = double{x[i]} + rule.shift, base = at_least(rule.odd ? fabs(shifted) : shifted, double{rule.floor});
-    double result = at_most(base <= 0.0 ? 0.0 : rule.factor * pow(base, double{rule.exponent}), 3e38);
+    double result = at_most(base <= 0.0 ? 0.0 : rule.factor * pow(base, double{rule.exponent}), double{largest_factor});
     x[i] = static_cast<float>(rule.odd ? copysign(result, shifted) : result);
   }
 }

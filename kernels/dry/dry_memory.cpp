@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/dry/dry_backend.h"
+#include "kernels/gpu_limits.h"
 #include "kernels/gpu_workspace.h"
 
 namespace rowan {

@@ -1,4 +1,5 @@
-// Names that users type: suggestions for misspelled names, lists for messages, old spellings, and names of enum values.
+// Names that users type: suggestions for misspelled names, lists for messages, other spellings, and names of enum
+// values.
 #pragma once
 
 #include <string>

@@ -13,7 +13,7 @@
 #include "commands/commands.h"
 #include "data/attended_share.h"
 #include "kernels/backend.h"
-#include "kernels/gpu_workspace.h"
+#include "kernels/gpu_limits.h"
 #include "optim/routing.h"
 #include "train/data_need.h"
 #include "train/device.h"

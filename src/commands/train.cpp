@@ -46,8 +46,8 @@ void check_own_folder(const TrainConfig& config, const std::vector<Edit>& edits)
 // messages.
 std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
 
-// Waits for the turn of this rank to report that it cannot reach the others. Rank 0 is the first. A launcher ends all
-// ranks once one has failed, so usually only one rank prints a line.
+// Waits for the turn of this rank to report that it cannot reach the others, and to exit. Rank 0 is the first. Many
+// launchers end all ranks once one has failed, so usually only one rank prints a line.
 void wait_for_turn(int rank) {
   if (rank > 0) std::this_thread::sleep_for(std::chrono::seconds(2 + std::min(rank, 10)));
 }
@@ -80,13 +80,12 @@ void run_train(const TrainOptions& options) {
     if (options.from >= 0) start.from = options.from;
     code = train(config, *backend, device ? *device : *host, start);
   } catch (const AgreedError& error) {
+    if (!host) wait_for_turn(launch.rank);
     // Under mpirun the environment of one rank alone may be wrong; srun gives its own to all ranks.
-    if (launch.rank == 0) {
+    if (launch.rank == 0)
       tell("rowan: {}\n", error.what());
-    } else if (!host && launch.kind == Launch::Kind::mpi) {
-      wait_for_turn(launch.rank);
+    else if (!host && launch.kind == Launch::Kind::mpi)
       tell("rowan: rank {}: {}\n", launch.rank, error.what());
-    }
     code = 2;
   } catch (const std::exception& error) {
     if (launch.size == 1) throw;

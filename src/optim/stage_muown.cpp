@@ -68,12 +68,12 @@ void split(StageRun& x) {
   x.backend.momentum(step, slots,
                      {f(x.recipe.magnitude_beta), f(1 - x.recipe.magnitude_beta),
                       f(1 / (1 - std::pow(x.recipe.magnitude_beta, t))), 0});
-  SecondMomentRule second;
-  second.second = x.recipe.beta2;
-  second.eps = f(x.recipe.magnitude_eps);
-  second.root_scale = f(1 / std::sqrt(1 - std::pow(x.recipe.beta2, t)));
-  second.of_gradient = true;
-  x.backend.second_moment(step, slots, second);
+  SecondMomentRule rule;
+  rule.second = x.recipe.beta2;
+  rule.eps = f(x.recipe.magnitude_eps);
+  rule.root_scale = f(1 / std::sqrt(1 - std::pow(x.recipe.beta2, t)));
+  rule.of_gradient = true;
+  x.backend.second_moment(step, slots, rule);
   x.backend.scale(step, -x.now.lr);
   for (int64_t i = 0; i < x.n(); ++i) x.backend.copy(x.states.at("magnitude_step")[i], step.at(i).view({x.rows()}));
 

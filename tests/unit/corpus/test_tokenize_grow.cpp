@@ -169,7 +169,6 @@ TEST(TokenizeInputs, AFileUnderTwoNamesIsGivenTwice) {
   EXPECT_FALSE(std::filesystem::exists(folder / "more"));
 }
 
-// The sizes stay the same, so only checksums tell.
 TEST(TokenizeInputs, AnInputWithoutADocumentIsNamed) {
   TemporaryFolder folder;
   const std::string list = folder.write("list.json", R"([{"text": "a"}, {"text": "b"}])");
@@ -183,6 +182,7 @@ TEST(TokenizeInputs, AnInputWithoutADocumentIsNamed) {
   EXPECT_TRUE(left_out(run(options_for({lines}, folder / "whole"))).empty());
 }
 
+// The sizes stay the same, so only checksums tell.
 TEST(TokenizeInputs, AnInputOfOtherTextIsNoticed) {
   TemporaryFolder folder;
   const std::string a = folder.write("a.jsonl", json_line("one")),
